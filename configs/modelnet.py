@@ -1,0 +1,16 @@
+"""The mission: ModelNet10 at 32^3, all orientations, no labels.
+
+    python -m rotdis.main --config=configs/modelnet.py --workdir=runs/modelnet10
+
+downloads ModelNet10; `--config.data.source=PATH` takes a zip, a folder or a VoxNet-style .npz
+instead. What it reaches, and in what time, is in the README.
+"""
+
+import ml_collections
+
+from rotdis.config import base_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Returns the base configuration; its fields are explained in `rotdis/config.py`."""
+    return base_config()

@@ -1,0 +1,185 @@
+"""Shows a model the views of objects and keeps what it says: evaluate's passes over the data.
+
+Each object's view rotations are random and depend on the seed and on the object's place in its
+split, on nothing else. Reconstructions are measured on the device batch by batch, so none is kept.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from rotdis import step
+from rotdis.data.voxelset import VoxelSet
+from rotdis.errors import RotdisError
+from rotdis.geometry import resample
+from rotdis.metrics import pose, reconstruction
+from rotdis.metrics.summary import Predictions
+
+TEST, TRAIN = 0, 1  # streams of view rotations: test and training objects share none
+
+
+class Code(Protocol):
+    """What a model says of a batch: shape code and rotation."""
+
+    @property
+    def z_mean(self) -> Float[Array, "b l"]: ...
+
+    @property
+    def z_logvar(self) -> Float[Array, "b l"]: ...
+
+    @property
+    def rotation(self) -> Float[Array, "b 3 3"]: ...
+
+
+class Evaluable(Protocol):
+    """A trained model as evaluation sees it; it is always called with the same batch size."""
+
+    def encode(self, voxels: Float[Array, "b d d d"], /) -> Code: ...
+
+    def decode(
+        self, z_mean: Float[Array, "b l"], rotation: Float[Array, "b 3 3"], /
+    ) -> Float[Array, "b d d d"]: ...
+
+
+@functools.partial(jax.jit, static_argnames=("rotations",))
+def see(
+    voxels: Float[Array, "b d d d"],
+    index: Int[Array, " b"],
+    seed: int,
+    stream: int,
+    rotations: str,
+) -> tuple[Float[Array, "2 b d d d"], Float[Array, "2 b 3 3"]]:
+    """Returns two views of every object and the rotations Q that made them.
+
+    Args:
+        voxels: objects in the source's orientation.
+        index: each one's place in its stream.
+        seed: with stream and place, all that decides on an object's rotations.
+        stream: `TEST` or `TRAIN`.
+        rotations: from where they are drawn, as in `step.make_views`.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), stream)
+    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(index)
+    return step.make_views(voxels, keys, rotations)
+
+
+def predict(
+    model: Evaluable,
+    split: VoxelSet,
+    index: Int[np.ndarray, " n"],
+    *,
+    seed: int,
+    batch_size: int,
+    rotations: str,
+) -> Predictions:
+    """Passes two views of each of the chosen objects (at least one) through the model.
+
+    Raises:
+        RotdisError: the model's output is not finite.
+    """
+    batches = []
+    for batch in _padded(index, batch_size):
+        (x1, x2), views = see(split.voxels(batch), batch, seed, TEST, rotations)
+        one, two = model.encode(x1), model.encode(x2)
+        own = model.decode(one.z_mean, one.rotation)
+        other = model.decode(two.z_mean, one.rotation)
+        said = [(c.z_mean, c.z_logvar, c.rotation) for c in (one, two)]
+        measured = _measure(x1, x2, own, other, one.rotation, two.rotation)
+        batches.append(jax.tree.map(np.asarray, (tuple(views), said, measured)))
+    # All padding is at the very end, behind the objects asked for.
+    views, said, measured = jax.tree.map(
+        lambda *parts: np.concatenate(parts)[: len(index)].astype(_host_type(parts[0])), *batches
+    )
+    views = np.stack(views, axis=1)
+    z_mean, z_logvar, inferred = (np.stack(pair, axis=1) for pair in zip(*said, strict=True))
+    counts, canonical_counts, sse, sse_other_view = measured
+    _check_finite(split, index, z_mean, z_logvar, inferred, sse, sse_other_view)
+    return Predictions(
+        class_names=split.class_names,
+        aligned=split.aligned,
+        source_id=tuple(split.source_id[i] for i in index),
+        index=index,
+        label=split.label[index],
+        views=views,
+        rotations=inferred,
+        z_mean=z_mean,
+        z_logvar=z_logvar,
+        counts=counts,
+        sse=sse,
+        sse_other_view=sse_other_view,
+        instance_iou=reconstruction.iou(canonical_counts),
+        pair_error=pose.pair_error(views, inferred),
+    )
+
+
+def encode_views(
+    model: Evaluable,
+    split: VoxelSet,
+    index: Int[np.ndarray, " n"],
+    *,
+    first: int,
+    seed: int,
+    batch_size: int,
+    rotations: str,
+) -> Float[np.ndarray, "n l"]:
+    """Returns the codes of the chosen training objects (at least one), a random view of each.
+
+    `first` is the place of the split's first object among all training objects.
+    """
+    codes = []
+    for batch in _padded(index, batch_size):
+        (x1, _), _ = see(split.voxels(batch), first + batch, seed, TRAIN, rotations)
+        codes.append(np.asarray(model.encode(x1).z_mean))
+    codes = np.concatenate(codes)[: len(index)].astype(np.float32)
+    _check_finite(split, index, codes)
+    return codes
+
+
+@jax.jit
+@jax.vmap
+def _measure(
+    x1: Float[Array, "d d d"],
+    x2: Float[Array, "d d d"],
+    own: Float[Array, "d d d"],
+    other: Float[Array, "d d d"],
+    rotation1: Float[Array, "3 3"],
+    rotation2: Float[Array, "3 3"],
+) -> tuple[reconstruction.Confusion, reconstruction.Confusion, Float[Array, ""], Float[Array, ""]]:
+    """Returns counts of view 1, counts of the two canonical forms, and both squared errors."""
+    canonical1, canonical2 = (
+        resample.rotate(x[..., None], r.T)[..., 0] for x, r in ((x1, rotation1), (x2, rotation2))
+    )
+    return (
+        reconstruction.confusion(x1, own),
+        reconstruction.confusion(canonical1, canonical2),
+        reconstruction.squared_error(x1, own),
+        reconstruction.squared_error(x1, other),
+    )
+
+
+def _padded(index: Int[np.ndarray, " n"], batch_size: int) -> Iterator[Int[np.ndarray, " b"]]:
+    """Yields batches of one size; the last one repeats its last object as often as needed."""
+    for start in range(0, len(index), batch_size):
+        batch = index[start : start + batch_size]
+        yield np.pad(batch, (0, batch_size - len(batch)), mode="edge")
+
+
+def _host_type(array: np.ndarray) -> type:
+    """Returns int32 for counts and float32 for everything else, bfloat16 among it."""
+    return np.int32 if np.issubdtype(array.dtype, np.integer) else np.float32
+
+
+def _check_finite(split: VoxelSet, index: Int[np.ndarray, " n"], *outputs: np.ndarray) -> None:
+    bad = np.zeros(len(index), bool)
+    for output in outputs:
+        bad |= ~np.isfinite(output.reshape(len(index), -1)).all(axis=1)
+    if bad.any():
+        raise RotdisError(
+            f"the model's output is not finite for {bad.sum()} of {len(index)} objects (the first: "
+            f"{split.source_id[index[np.argmax(bad)]]}): its training has diverged; lower the "
+            "learning rate, or evaluate an earlier checkpoint"
+        )

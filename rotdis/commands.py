@@ -1,0 +1,112 @@
+"""What each mode of the command line does, in terms of the library."""
+
+from pathlib import Path
+
+import ml_collections
+
+from rotdis import checkpoint, evaluate, inference, report, train
+from rotdis.data import prepare
+from rotdis.data.prepare import PreparedData
+from rotdis.evaluate import Evaluation
+from rotdis.inference import Model
+from rotdis.errors import ConfigError, RotdisError
+
+
+def run(
+    mode: str,
+    config: ml_collections.ConfigDict | None,
+    workdir: str | None,
+    input_path: str | None = None,
+    output: str | None = None,
+) -> None:
+    """Runs a mode.
+
+    Args:
+        mode: "prepare", "train", "evaluate", "report" or "reconstruct".
+        config: a validated configuration; evaluation and report do without and take the run's.
+        workdir: the run's folder; "prepare" does without.
+        input_path: meshes to reconstruct.
+        output: where to write their reconstructions.
+
+    Raises:
+        RotdisError: something is missing or wrong; the message is for the user.
+    """
+    if mode != "prepare" and workdir is None:
+        raise RotdisError("--workdir: say in which folder the run is, or shall be")
+    if mode in ("prepare", "train") and config is None:
+        raise RotdisError("--config: say which configuration, such as --config=configs/furniture.py")
+    if mode == "prepare":
+        prepare_data(config)
+    elif mode == "train":
+        train_and_evaluate(config, workdir)
+    elif mode == "evaluate":
+        evaluate_run(workdir, config)
+    elif mode == "report":
+        report_run(workdir, config)
+    else:
+        reconstruct_meshes(workdir, input_path, output)
+
+
+def prepare_data(config: ml_collections.ConfigDict) -> None:
+    """Voxelizes the source, writes the shards, and prints where they are."""
+    data = prepare.prepare(config.data)
+    print(f"prepared: {data.directory}")
+    print(f"shards: {prepare.write_shards(data, config.data)}")
+
+
+def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
+    """Trains (or resumes), then evaluates and reports."""
+    print(config)
+    train.train(config, workdir)
+    report_run(workdir, config)
+
+
+def evaluate_run(
+    workdir: str | Path, config: ml_collections.ConfigDict | None = None
+) -> tuple[Model, PreparedData, Evaluation]:
+    """Evaluates the best checkpoint on the test split: `metrics.json` and a table.
+
+    Args:
+        workdir: a training run's folder.
+        config: says which data to evaluate on; the run's own by default.
+
+    Returns:
+        (model, data, evaluation), for the report.
+    """
+    model = inference.load(workdir)
+    if config is None:
+        config = model.config
+    else:
+        checkpoint.check_same_model(workdir, config)
+    data = prepare.prepare(config.data)
+    if not len(data.test):
+        raise ConfigError(f"{config.data.source or config.data.dataset}: has no test split")
+    evaluation = evaluate.evaluate(
+        model,
+        data.test,
+        (data.train, data.validation),
+        seed=config.eval.seed,
+        batch_size=config.eval.batch_size,
+        max_train=config.eval.max_train,
+        rotations=config.data.rotations,
+        groups={"oriented": config.eval.oriented_classes},
+    )
+    evaluate.write_metrics(Path(workdir) / "metrics.json", evaluation.metrics)
+    print(evaluate.format_table(evaluation.metrics))
+    return model, data, evaluation
+
+
+def report_run(workdir: str | Path, config: ml_collections.ConfigDict | None = None) -> None:
+    """Evaluates, and writes the report with its pictures."""
+    model, data, evaluation = evaluate_run(workdir, config)
+    print(f"report: {report.write_report(workdir, model, data.test, evaluation)}")
+
+
+def reconstruct_meshes(workdir: str | Path, input_path: str | None, output: str | None) -> None:
+    """Infers pose, code and reconstruction of every mesh at `input_path`."""
+    from rotdis import reconstruct  # needs trimesh
+
+    if input_path is None:
+        raise RotdisError("--input: say which mesh file or folder of meshes to reconstruct")
+    output = Path(output) if output else Path(workdir) / "reconstruct"
+    reconstruct.reconstruct(inference.load(workdir), input_path, output)

@@ -1,0 +1,188 @@
+"""The configuration of a run: every field with its default, and what makes one valid.
+
+The files in `configs/` start from `base_config` and override what they need; the command line
+overrides both (`--config.train.steps=100`).
+"""
+
+import ml_collections
+
+from rotdis.errors import ConfigError
+
+
+def base_config() -> ml_collections.ConfigDict:
+    """Returns the mission's configuration: ModelNet10 at 32^3 from all orientations, unlabelled."""
+    config = ml_collections.ConfigDict()
+    # Decides everything that is random: parameters, order of objects, views, noise.
+    config.seed = 0
+
+    config.data = ml_collections.ConfigDict()
+    # "furniture" (generated), a ModelNet zip, a folder CLASS/{train,test}/*.off, a VoxNet-style
+    # .npz, or "" to download `dataset`.
+    config.data.source = ""
+    config.data.dataset = "modelnet10"  # or "modelnet40"; only for source ""
+    config.data.dir = "~/.cache/rotdis"  # prepared voxels are kept here
+    config.data.resolution = 32  # D, voxels along a side: a multiple of 16
+    # Whether voxels keep anti-aliased occupancy (a byte each), which thin parts need, or are bits.
+    config.data.partial = True
+    config.data.supersample = 2  # samples along a voxel's side, where partial
+    config.data.classes = ()  # the classes to keep; () keeps all
+    config.data.validation_fraction = 0.05  # of the training split; chooses the best checkpoint
+    config.data.seed = 0  # of the generated objects
+    config.data.num_train = 2000  # generated objects, validation included; only for "furniture"
+    config.data.num_test = 400
+    config.data.workers = 0  # processes that prepare; 0 is one per core
+    # "resident" keeps the training split in device memory and needs no TensorFlow; "tfdata" feeds
+    # it from TFDS shards. Both give the same batches.
+    config.data.loader = "resident"
+    # Whether the objects of a class share a frame in the source, against which the evaluation may
+    # compare the canonical frames found. It never reaches the training.
+    config.data.aligned = True
+    config.data.rotations = "so3"  # how objects are turned: "so3", "cube" (the 24), or "none"
+
+    config.model = ml_collections.ConfigDict()
+    config.model.latent_size = 32  # L, size of the shape code
+    config.model.grid = 8  # side of the feature grid of encoder and decoder
+    config.model.width = 64  # channels there; twice as many at half the side
+    config.model.volume_size = 16  # side of the canonical latent volume that is rotated
+    config.model.volume_channels = 8
+    # Of the computation; parameters, KL, loss, coordinates and rotations are always float32.
+    config.model.dtype = "float32"  # or "bfloat16"
+
+    config.pose = ml_collections.ConfigDict()
+    config.pose.method = "mixture"  # or "none": the plain VAE
+    config.pose.grid = 16  # the pose network sees the object averaged down to this side
+    config.pose.width = 64
+
+    config.loss = ml_collections.ConfigDict()
+    config.loss.kl_weight = 1.0
+    config.loss.swap_codes = True  # decode each view from the other view's code
+    # Ties the poses of two views together; in units of the squared distance |R - T|_F^2. It must
+    # grow with the reconstruction term, which is a sum over voxels.
+    config.loss.equivariance_weight = 100.0
+    config.loss.concentration = 10.0  # of a hypothesis about its rotation; 10 is about 13 degrees
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.learning_rate = 1e-3  # after warm-up; decays to zero by a cosine
+    config.optimizer.warmup_steps = 100
+    config.optimizer.b2 = 0.99
+    config.optimizer.weight_decay = 1e-2  # of matrices and kernels only
+    config.optimizer.clip_norm = 1000.0  # of the gradient of the summed loss
+
+    config.train = ml_collections.ConfigDict()
+    config.train.steps = 3500
+    config.train.batch_size = 24  # objects of a step over all devices; each gives two views
+    config.train.ema_decay = 0.995  # of the parameters that are evaluated
+    config.train.log_every = 20  # steps
+    config.train.checkpoint_every = 250
+    config.train.eval_every = 1000  # on the validation split
+    config.train.keep_best = 1  # checkpoints kept besides the newest, by validation IoU
+
+    config.eval = ml_collections.ConfigDict()
+    config.eval.batch_size = 64
+    config.eval.seed = 0  # of the fixed rotations of the evaluation
+    config.eval.max_train = 2000  # training objects that the linear probe learns from
+    # Classes whose shapes have one front; their pose metrics are pooled besides (group/oriented),
+    # since on symmetric shapes a pose error measures the symmetry.
+    config.eval.oriented_classes = ("bed", "chair", "monitor", "sofa", "toilet")
+    return config
+
+
+_CHOICES = {
+    "data.dataset": ("modelnet10", "modelnet40"),
+    "data.loader": ("resident", "tfdata"),
+    "data.rotations": ("so3", "cube", "none"),
+    "model.dtype": ("float32", "bfloat16"),
+    "pose.method": ("mixture", "none"),
+}
+_AT_LEAST_ZERO = (
+    "seed",
+    "data.seed",
+    "data.num_test",
+    "data.workers",
+    "loss.kl_weight",
+    "loss.equivariance_weight",
+    "optimizer.warmup_steps",
+    "optimizer.weight_decay",
+    "train.keep_best",
+    "eval.seed",
+    "eval.max_train",
+)
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+    """Checks a configuration before anything is done with it.
+
+    Raises:
+        ConfigError: it names the key, what it holds, and what is allowed there.
+    """
+    values, expected = _flatten(config), _flatten(base_config())
+    for key in values.keys() - expected.keys():
+        raise ConfigError(f"config.{key}: there is no such field; see rotdis/config.py")
+    for key, default in expected.items():
+        if key not in values:
+            raise ConfigError(f"config.{key}: is missing; start from rotdis.config.base_config()")
+        _check_type(key, values[key], default)
+    for key, choices in _CHOICES.items():
+        _require(values[key] in choices, key, values[key], f"one of {', '.join(choices)}")
+    for key, value in values.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if key in _AT_LEAST_ZERO:
+                _require(value >= 0, key, value, "zero or more")
+            else:
+                _require(value > 0 or key == "data.validation_fraction", key, value, "positive")
+    _validate_sizes(values)
+
+
+def _validate_sizes(values: dict[str, object]) -> None:
+    resolution, grid = values["data.resolution"], values["model.grid"]
+    for key, unit in (("model.grid", 4), ("pose.grid", 16)):
+        _require(values[key] % unit == 0, key, values[key], f"a multiple of {unit}")
+        _require(
+            resolution % values[key] == 0,
+            key,
+            values[key],
+            f"a divisor of data.resolution ({resolution})",
+        )
+    fold = values["model.volume_size"] / grid
+    _require(
+        fold >= 1 and fold.is_integer(),
+        "model.volume_size",
+        values["model.volume_size"],
+        f"a multiple of model.grid ({grid})",
+    )
+    fraction = values["data.validation_fraction"]
+    _require(0 <= fraction < 1, "data.validation_fraction", fraction, "in [0, 1)")
+    decay = values["train.ema_decay"]
+    _require(decay < 1, "train.ema_decay", decay, "below 1")
+    for key in ("checkpoint_every", "eval_every"):
+        _require(
+            values[f"train.{key}"] % values["train.log_every"] == 0,
+            f"train.{key}",
+            values[f"train.{key}"],
+            f"a multiple of train.log_every ({values['train.log_every']})",
+        )
+
+
+def _flatten(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, object]:
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _check_type(key: str, value: object, default: object) -> None:
+    allowed = {float: (float, int), tuple: (tuple, list)}.get(type(default), (type(default),))
+    wrong = isinstance(value, bool) and type(default) is not bool
+    if wrong or not isinstance(value, allowed):
+        raise ConfigError(
+            f"config.{key}: must be of type {type(default).__name__}, "
+            f"not {type(value).__name__} ({value!r})"
+        )
+
+
+def _require(condition: bool, key: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise ConfigError(f"config.{key}: is {value!r}, but must be {allowed}")

@@ -1,0 +1,21 @@
+"""Errors whose message is written for the person at the command line, shared by every stage.
+
+`rotdis.main` prints such a message on one line and exits with status 2; every other exception is
+a defect of ours and keeps its traceback.
+"""
+
+
+class RotdisError(Exception):
+    """Something that the user can mend; the message says what is wrong, where, and what to do."""
+
+
+class ConfigError(RotdisError):
+    """A configuration names an unknown key, or holds a value of the wrong type or range."""
+
+
+class DataError(RotdisError):
+    """A data source or prepared dataset is missing, damaged, or not what it claims to be."""
+
+
+class CheckpointError(RotdisError):
+    """A workdir holds no usable checkpoint, or one of another model."""

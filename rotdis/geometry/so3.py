@@ -1,0 +1,102 @@
+"""The rotation group SO(3): representations, uniform sampling, distances, the cube's subgroup.
+
+A rotation is a (..., 3, 3) matrix of determinant +1 that acts on columns (x, y, z). Every function
+takes any leading batch axes, is differentiable, and is free of NaN at the identity.
+"""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+_TINY = 1e-12  # keeps square roots differentiable at zero, far below float32's resolution of 1
+
+
+@functools.cache
+def cube_group() -> Float[np.ndarray, "24 3 3"]:
+    """Returns the 24 rotations of the cube, exact in float32, the identity first."""
+    group = []
+    for axes in itertools.permutations(range(3)):
+        for signs in itertools.product((1.0, -1.0), repeat=3):
+            matrix = np.zeros((3, 3), np.float32)
+            matrix[range(3), axes] = signs
+            if np.linalg.det(matrix) > 0:
+                group.append(matrix)
+    group = np.stack(group)
+    group.setflags(write=False)
+    return group
+
+
+def from_quaternion(quaternion: Float[Array, "... 4"]) -> Float[Array, "... 3 3"]:
+    """Returns the rotation of a quaternion (w, x, y, z) of any non-zero length."""
+    quaternion = quaternion / jnp.sqrt(jnp.sum(quaternion**2, -1, keepdims=True) + _TINY)
+    w, x, y, z = jnp.moveaxis(quaternion, -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
+
+
+def from_rotation_vector(vector: Float[Array, "... 3"]) -> Float[Array, "... 3 3"]:
+    """Returns the rotation by |vector| radians about the vector's direction (the exponential map)."""
+    square = jnp.sum(vector**2, -1, keepdims=True)
+    half = 0.5 * jnp.sqrt(square + _TINY)
+    # sin(half) / (2 half) has the limit 1/2 at zero, where the guarded square root keeps it finite.
+    return from_quaternion(
+        jnp.concatenate([jnp.cos(half), 0.5 * vector * jnp.sin(half) / half], -1)
+    )
+
+
+def from_6d(columns: Float[Array, "... 6"]) -> Float[Array, "... 3 3"]:
+    """Returns the rotation whose first two columns are the two given vectors, orthonormalized.
+
+    Gram-Schmidt, the continuous representation of Zhou et al., "On the Continuity of Rotation
+    Representations in Neural Networks", CVPR 2019. Zero or parallel vectors give a finite matrix,
+    though not a rotation.
+    """
+    first, second = columns[..., :3], columns[..., 3:]
+    first = _normalize(first)
+    second = _normalize(second - jnp.sum(first * second, -1, keepdims=True) * first)
+    return jnp.stack([first, second, jnp.cross(first, second)], -1)
+
+
+def _normalize(vector: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
+    return vector / jnp.sqrt(jnp.sum(vector**2, -1, keepdims=True) + _TINY)
+
+
+def random_uniform(key: Array, shape: tuple[int, ...] = ()) -> Float[Array, "... 3 3"]:
+    """Draws rotations of the given batch shape from the uniform (Haar) distribution.
+
+    A normalized Gaussian 4-vector is uniform on the sphere of unit quaternions (Shoemake, 1992).
+    """
+    return from_quaternion(jax.random.normal(key, (*shape, 4)))
+
+
+def random_cube(key: Array, shape: tuple[int, ...] = ()) -> Float[Array, "... 3 3"]:
+    """Draws rotations of the given batch shape uniformly from the cube's 24."""
+    return jnp.asarray(cube_group())[jax.random.randint(key, shape, 0, 24)]
+
+
+def geodesic_distance(a: Float[Array, "... 3 3"], b: Float[Array, "... 3 3"]) -> Float[Array, "..."]:
+    """Returns the angle in radians, in [0, pi], of the rotation between `a` and `b`.
+
+    From sine and cosine together, so it is accurate near 0 and near pi, where an arccosine of the
+    trace alone loses half of its digits.
+    """
+    relative = jnp.einsum("...ji,...jk->...ik", a, b)
+    cosine = 0.5 * (jnp.trace(relative, axis1=-2, axis2=-1) - 1)
+    axis = jnp.stack(
+        [
+            relative[..., 2, 1] - relative[..., 1, 2],
+            relative[..., 0, 2] - relative[..., 2, 0],
+            relative[..., 1, 0] - relative[..., 0, 1],
+        ],
+        -1,
+    )
+    sine = 0.5 * jnp.sqrt(jnp.sum(axis**2, -1) + _TINY)
+    return jnp.arctan2(sine, cosine)

@@ -1,0 +1,142 @@
+"""A trained model in use: load, encode, decode, canonicalize, on arrays in and out."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+from jaxtyping import Float
+
+from rotdis.checkpoint import Checkpoints, load_config
+from rotdis.errors import CheckpointError
+from rotdis.models import rotation_vae
+from rotdis.models.rotation_vae import Code
+from rotdis.step import init_state
+
+BATCH = 32  # objects at a time; smaller calls are padded to a power of two, larger ones are cut
+
+
+class Model:
+    """A trained model with NumPy arrays in and out.
+
+    Any batch size works: inside, batches are padded to a few sizes, each compiled once.
+
+    Attributes:
+        config: the configuration of its training run.
+        resolution: D, the side of the grids that it takes and gives.
+        latent_size: L, the size of the shape code.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict, params: optax.Params):
+        self.config = config
+        self.resolution: int = config.data.resolution
+        self.latent_size: int = config.model.latent_size
+        self.params = params
+        module = rotation_vae.create(config)
+
+        @jax.jit
+        def encode(params, voxels):
+            return module.apply({"params": params}, voxels, method="encode")
+
+        @jax.jit
+        def decode(params, z, rotation):
+            logits = module.apply({"params": params}, z, rotation, method="decode")
+            return jax.nn.sigmoid(logits)
+
+        @jax.jit
+        def canonicalize(params, voxels):
+            code = module.apply({"params": params}, voxels, method="encode")
+            return rotation_vae.canonicalize(voxels, code.rotation)
+
+        self._encode, self._decode, self._canonicalize = encode, decode, canonicalize
+
+    def encode(self, voxels: Float[np.ndarray, "b d d d"]) -> Code:
+        """Infers the shape code (`z_mean`, `z_logvar`) and the `rotation` of every object.
+
+        Args:
+            voxels: normalized objects (`rotdis.normalize`) in any orientation.
+
+        Raises:
+            ValueError: the grids are not of this model's resolution.
+        """
+        return self._batched(self._encode, self._check(voxels))
+
+    def decode(
+        self, z_mean: Float[np.ndarray, "b l"], rotation: Float[np.ndarray, "b 3 3"]
+    ) -> Float[np.ndarray, "b d d d"]:
+        """Returns the occupancy probabilities of shapes `z_mean`, turned by `rotation`.
+
+        Raises:
+            ValueError: the shapes are not (B, L) and (B, 3, 3).
+        """
+        z_mean = np.asarray(z_mean, np.float32)
+        rotation = np.asarray(rotation, np.float32)
+        if z_mean.shape[1:] != (self.latent_size,) or rotation.shape != (len(z_mean), 3, 3):
+            raise ValueError(
+                f"decode takes codes (B, {self.latent_size}) and rotations (B, 3, 3), "
+                f"not {z_mean.shape} and {rotation.shape}"
+            )
+        return self._batched(self._decode, z_mean, rotation)
+
+    def canonicalize(self, voxels: Float[np.ndarray, "b d d d"]) -> Float[np.ndarray, "b d d d"]:
+        """Returns the objects turned into their canonical pose.
+
+        Raises:
+            ValueError: the grids are not of this model's resolution.
+        """
+        return self._batched(self._canonicalize, self._check(voxels))
+
+    def _check(self, voxels) -> np.ndarray:
+        voxels = np.asarray(voxels, np.float32)
+        if voxels.ndim != 4 or voxels.shape[1:] != (self.resolution,) * 3:
+            raise ValueError(
+                f"this model takes grids (B, {self.resolution}, {self.resolution}, "
+                f"{self.resolution}), not {voxels.shape}; rotdis.normalize makes one of any source"
+            )
+        return voxels
+
+    def _batched(self, function, *arrays: np.ndarray):
+        """Applies a jitted function to batches of a few fixed sizes, and joins the results."""
+        count = len(arrays[0])
+        if count == 0:
+            result = jax.eval_shape(function, self.params, *(a[:1].repeat(1, 0) for a in arrays))
+            return jax.tree.map(lambda leaf: np.zeros((0, *leaf.shape[1:]), leaf.dtype), result)
+        results = []
+        for start in range(0, count, BATCH):
+            chunk = [array[start : start + BATCH] for array in arrays]
+            size = len(chunk[0])
+            padded = min(BATCH, 1 << (size - 1).bit_length())
+            chunk = [
+                np.pad(array, [(0, padded - size)] + [(0, 0)] * (array.ndim - 1), mode="edge")
+                for array in chunk
+            ]
+            result = function(self.params, *(jnp.asarray(array) for array in chunk))
+            results.append(jax.tree.map(lambda leaf, n=size: np.asarray(leaf)[:n], result))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *results)
+
+
+def load(run: str | Path) -> Model:
+    """Loads a trained model: the averaged parameters of a run's best checkpoint.
+
+    The best is the one of highest IoU on the validation split, or the newest where no checkpoint
+    has been evaluated.
+
+    Args:
+        run: a training run's directory.
+
+    Raises:
+        CheckpointError: there is no such run, or it has no checkpoint.
+    """
+    if not Path(run).is_dir():
+        raise CheckpointError(f"{run}: no such training run")
+    config = load_config(run)
+    template = jax.eval_shape(lambda: init_state(rotation_vae.create(config), config))
+    checkpoints = Checkpoints(run)
+    try:
+        mesh = jax.make_mesh((1,), ("data",), devices=jax.local_devices()[:1])
+        state = checkpoints.restore(template, mesh, checkpoints.best_step())
+    finally:
+        checkpoints.close()
+    return Model(config, state.ema_params)

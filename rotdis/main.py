@@ -1,0 +1,80 @@
+"""The command line: flags, the environment and dispatch; what is done is in the library.
+
+    python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config.a.b=value ...]
+"""
+
+import logging
+import os
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from rotdis.errors import RotdisError
+
+_MODES = {
+    "prepare": "voxelize the source and write its shards",
+    "train": "train, or go on where W stands; then evaluate and report",
+    "evaluate": "evaluate the best checkpoint of W on the test split",
+    "report": "write W/report.html",
+    "reconstruct": "infer pose, code and reconstruction of the meshes at --input",
+}
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file("config", None, "The configuration, a Python file (it is run).")
+flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, metrics, report.")
+flags.DEFINE_enum(
+    "mode", "train", list(_MODES), "; ".join(f"{mode}: {what}" for mode, what in _MODES.items())
+)
+flags.DEFINE_string("input", None, "For --mode=reconstruct: a mesh file, or a folder of them.")
+flags.DEFINE_string("output", None, "For --mode=reconstruct: where to write [W/reconstruct].")
+
+
+def _run(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        raise RotdisError(f"what is {arguments[1]!r}? options are written --name=value")
+    from rotdis import commands, config  # after the flags, so that --help is quick
+
+    commands.run(
+        FLAGS.mode,
+        config=_validated(config.validate),
+        workdir=FLAGS.workdir,
+        input_path=FLAGS.input,
+        output=FLAGS.output,
+    )
+
+
+def _validated(validate):
+    if FLAGS.config is not None:
+        validate(FLAGS.config)
+    return FLAGS.config
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    """Parses flags; whatever is wrong with them is the user's to mend, in one line."""
+    try:
+        return app.parse_flags_with_usage(arguments) if _wants_help(arguments) else FLAGS(arguments)
+    except FileNotFoundError as error:
+        raise RotdisError(f"--config: there is no file {error.filename or error}") from error
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        message = " ".join(str(error).split())
+        raise RotdisError(f"{message} (see --help)") from error
+
+
+def _wants_help(arguments: list[str]) -> bool:
+    return any(argument.lstrip("-").startswith("help") for argument in arguments[1:])
+
+
+def main() -> None:
+    """Runs the command line; exits with 2 on anything that the user can mend."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        _run(_parse(sys.argv))
+    except RotdisError as error:
+        print(f"rotdis: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_status", 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""From what evaluate collected of each test object to the flat table name -> number.
+
+One function describes one set of objects; it is applied to the whole split (`NAME`), to each class
+(`NAME/class/CLASS`) and to each asked-for group of classes (`NAME/group/GROUP`). A metric that is
+undefined for a set (too few objects, data without a common frame) is left out, never NaN.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from rotdis.metrics import pose, reconstruction
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What a model made of the test objects: two views each, one row an object, at least one.
+
+    Attributes:
+        class_names: the classes, in the order of `label`.
+        aligned: whether the objects of a class share one frame in the source.
+        source_id: where each object came from.
+        index: its place in the split as it was given (duplicates are skipped).
+        label: its class.
+        views: the rotations Q1, Q2 that turned it from the source's orientation.
+        rotations: the rotations R1, R2 that the model inferred from the two views.
+        z_mean, z_logvar: the model's shape code of each view.
+        counts: view 1 against its reconstruction, in voxels.
+        sse: squared error of view 1's reconstruction, summed over voxels.
+        sse_other_view: the same, decoded from view 2's code at view 1's rotation.
+        instance_iou: overlap of the two views' canonical forms.
+        pair_error: error of the relative rotation R2 R1^T, in degrees.
+        nearest: the object (row) with the nearest code; None with fewer than two classes.
+        probe_label: class predicted by the linear probe; None where there was none.
+        view_distance: distance between the object's two codes, over the mean distance between
+            different objects' codes; None with fewer than two objects, or one code for all.
+    """
+
+    class_names: tuple[str, ...]
+    aligned: bool
+    source_id: tuple[str, ...]
+    index: Int[np.ndarray, " n"]
+    label: Int[np.ndarray, " n"]
+    views: Float[np.ndarray, "n 2 3 3"]
+    rotations: Float[np.ndarray, "n 2 3 3"]
+    z_mean: Float[np.ndarray, "n 2 l"]
+    z_logvar: Float[np.ndarray, "n 2 l"]
+    counts: reconstruction.Confusion
+    sse: Float[np.ndarray, " n"]
+    sse_other_view: Float[np.ndarray, " n"]
+    instance_iou: Float[np.ndarray, " n"]
+    pair_error: Float[np.ndarray, " n"]
+    nearest: Int[np.ndarray, " n"] | None = None
+    probe_label: Int[np.ndarray, " n"] | None = None
+    view_distance: Float[np.ndarray, " n"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def iou(self) -> Float[np.ndarray, " n"]:
+        """Intersection over union of view 1 and its reconstruction."""
+        return reconstruction.iou(self.counts)
+
+    @property
+    def frames(self) -> Float[np.ndarray, "n 3 3"]:
+        """The canonical form's orientation in the source's own frame, from view 1."""
+        return pose.frames(self.views[:, 0], self.rotations[:, 0])
+
+
+def summarize(
+    predictions: Predictions, groups: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, float]:
+    """Returns all metrics of the split, of its classes and of the given groups of classes.
+
+    A group pools the objects of its classes. A group with a class of which the split holds no
+    object is left out, so a pooled number is always over exactly the classes asked for.
+    """
+    present = set(np.unique(predictions.label).tolist())
+    metrics = _describe(predictions, np.ones(len(predictions), bool))
+    scopes = {f"class/{name}": [name] for name in predictions.class_names}
+    scopes |= {f"group/{group}": names for group, names in (groups or {}).items()}
+    for scope, names in scopes.items():
+        labels = {predictions.class_names.index(n) for n in names if n in predictions.class_names}
+        if names and len(labels) == len(set(names)) and labels <= present:
+            chosen = np.isin(predictions.label, list(labels))
+            described = _describe(predictions, chosen)
+            metrics |= {f"{name}/{scope}": value for name, value in described.items()}
+    return metrics
+
+
+def _describe(predictions: Predictions, chosen: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of the chosen objects, of which there is at least one."""
+    counts = reconstruction.Confusion(*(count[chosen] for count in predictions.counts))
+    pair_error = predictions.pair_error[chosen]
+    label = predictions.label[chosen]
+    metrics = {
+        "data/test_objects": int(np.sum(chosen)),
+        "reconstruction/iou": np.mean(predictions.iou[chosen]),
+        "reconstruction/sse": np.mean(predictions.sse[chosen]),
+        "reconstruction/sse_other_view": np.mean(predictions.sse_other_view[chosen]),
+        "reconstruction/tpr": reconstruction.true_positive_rate(counts),
+        "reconstruction/tnr": reconstruction.true_negative_rate(counts),
+        "pose/pair_median_deg": np.median(pair_error),
+        "pose/pair_acc15": pose.accuracy(pair_error, 15),
+        "pose/pair_acc30": pose.accuracy(pair_error, 30),
+        "canonical/instance_iou": np.mean(predictions.instance_iou[chosen]),
+    }
+    if predictions.aligned:
+        metrics |= _category(predictions.frames[chosen], label)
+    if predictions.nearest is not None:
+        neighbour = predictions.label[predictions.nearest[chosen]]
+        metrics["latent/nn1_accuracy"] = np.mean(neighbour == label)
+    if predictions.probe_label is not None:
+        metrics["latent/linear_probe_accuracy"] = np.mean(predictions.probe_label[chosen] == label)
+    if predictions.view_distance is not None:
+        metrics["latent/view_distance"] = np.mean(predictions.view_distance[chosen])
+    return {
+        name: value if isinstance(value, int) else float(value)
+        for name, value in metrics.items()
+        if value is not None
+    }
+
+
+def _category(frames: Float[np.ndarray, "n 3 3"], label: Int[np.ndarray, " n"]) -> dict[str, float]:
+    """Compares frames over all pairs within a class; the mean over classes of two objects or more.
+
+    A mean over classes, not over pairs: the number of pairs grows with the square of a class's
+    size, and the largest class would decide.
+    """
+    classes, sizes = np.unique(label, return_counts=True)
+    angles = [pose.pairwise_angles(frames[label == c]) for c in classes[sizes > 1]]
+    if not angles:
+        return {}
+    return {
+        "canonical/category_median_deg": float(np.mean([np.median(a) for a in angles])),
+        "canonical/category_acc30": float(np.mean([pose.accuracy(a, 30) for a in angles])),
+    }

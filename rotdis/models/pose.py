@@ -1,0 +1,75 @@
+"""Pose inference: 24 hypotheses on SO(3) from one small network, equivariant by construction."""
+
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rotdis.geometry import resample, so3
+from rotdis.models import blocks
+
+
+@flax.struct.dataclass
+class PosePosterior:
+    """A mixture over SO(3), one component for every rotation of the cube.
+
+    Attributes:
+        rotations: the hypotheses R_g, object = rotate(canonical form, R_g).
+        log_weights: the logarithms of their probabilities, which sum to 1.
+    """
+
+    rotations: Float[Array, "b 24 3 3"]
+    log_weights: Float[Array, "b 24"]
+
+    def best(self) -> Float[Array, "b 3 3"]:
+        """Returns the hypothesis of largest weight; modes are never averaged."""
+        index = jnp.argmax(self.log_weights, axis=1)
+        return jnp.take_along_axis(self.rotations, index[:, None, None, None], axis=1)[:, 0]
+
+
+class PoseNetwork(nn.Module):
+    """Infers the pose of an object by lifting it to the 24 rotations of the cube.
+
+    The input, averaged down to `grid`^3, is turned by the inverse of every rotation g of the cube
+    (an exact permutation of its voxels), and one shared network gives each copy a score and a
+    residual rotation r: hypothesis g is R_g = g r(g^-1 x), with weight softmax(score)_g. Turning
+    the input by a rotation of the cube permutes the copies and hence turns every hypothesis by it:
+    the inference is exactly equivariant to that group, and what is left for the network to learn
+    is a residual that never has far to go.
+
+    Attributes:
+        grid: side of the volume that the network sees, a multiple of 4.
+        width: channels of the network.
+        dtype: of the computation; scores, residuals and rotations are float32.
+    """
+
+    grid: int = 16
+    width: int = 64
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b d d d"]) -> PosePosterior:
+        batch = len(x)
+        copies = resample.cube_copies(blocks.pool(x, self.grid))
+        features = copies.reshape(batch * 24, *copies.shape[2:], 1).astype(self.dtype)
+        # Windows that overlap by half, at every scale: patches of 4^3 voxels, then twice 2^3 cells.
+        features = blocks.space_to_depth(features, 4)
+        features = nn.Dense(self.width, dtype=self.dtype)(features)
+        for factor in (2, 3):
+            features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))
+            features = nn.Dense(factor * self.width, dtype=self.dtype)(blocks.windows(features))
+        features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))
+        features = nn.Dense(4 * self.width, dtype=self.dtype)(features.reshape(batch * 24, -1))
+        features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))
+        # Small last weights: at the start every residual is close to the identity.
+        small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
+        output = nn.Dense(7, kernel_init=small, dtype=jnp.float32)(features)
+        output = output.reshape(batch, 24, 7)
+        residuals = so3.from_6d(output[..., 1:] + jnp.eye(3)[:, :2].T.reshape(6))
+        return PosePosterior(
+            rotations=jnp.einsum("gij,bgjk->bgik", so3.cube_group(), residuals),
+            log_weights=jax.nn.log_softmax(output[..., 0]),
+        )

@@ -1,0 +1,223 @@
+"""The training step: two views of every object, the loss, and a data-parallel update."""
+
+import functools
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, UInt8
+
+from rotdis import losses
+from rotdis.data import resident
+from rotdis.geometry import resample, so3
+from rotdis.models.rotation_vae import Code, RotationVAE
+
+AXIS = "data"  # the mesh axis over which examples are divided
+
+Metrics = dict[str, Float[Array, ""]]
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything that a run is: with the configuration, it determines all that follows.
+
+    Attributes:
+        step: number of updates done.
+        params: parameters, float32.
+        ema_params: their exponential moving average, used for evaluation.
+        opt_state: the optimizer's.
+    """
+
+    step: Int[Array, ""]
+    params: optax.Params
+    ema_params: optax.Params
+    opt_state: optax.OptState
+
+
+def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """AdamW with linear warm-up, cosine decay to zero and clipping by the global norm."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.optimizer.clip_norm),
+        optax.adamw(
+            learning_rate_schedule(config),
+            b2=config.optimizer.b2,
+            weight_decay=config.optimizer.weight_decay,
+            mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
+        ),
+    )
+
+
+def learning_rate_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
+    """Returns the learning rate as a function of the step."""
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=config.optimizer.learning_rate,
+        warmup_steps=config.optimizer.warmup_steps,
+        decay_steps=config.train.steps,
+    )
+
+
+def init_state(model: RotationVAE, config: ml_collections.ConfigDict) -> TrainState:
+    """Returns the state of a run that has not begun."""
+    example = jnp.zeros((1, *(model.resolution,) * 3))
+    params = jax.jit(model.init)(jax.random.key(config.seed), example)["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        ema_params=jax.tree.map(jnp.copy, params),
+        opt_state=make_optimizer(config).init(params),
+    )
+
+
+def make_views(
+    x: Float[Array, "b d d d"], keys: Array, rotations: str
+) -> tuple[Float[Array, "2 b d d d"], Float[Array, "2 b 3 3"]]:
+    """Returns two views of every object, each turned at random, and the rotations Q applied.
+
+    `rotations` says from where they are drawn: "so3" (uniform), "cube" (the 24), or "none".
+    """
+    if rotations == "none":
+        turns = jnp.broadcast_to(jnp.eye(3), (2, len(x), 3, 3))
+        return jnp.broadcast_to(x, (2, *x.shape)), turns
+    sample = {"so3": so3.random_uniform, "cube": so3.random_cube}[rotations]
+    turns = jnp.swapaxes(jax.vmap(functools.partial(sample, shape=(2,)))(keys), 0, 1)
+    turn_all = jax.vmap(resample.rotate)
+    return jnp.stack([turn_all(x[..., None], turn)[..., 0] for turn in turns]), turns
+
+
+def loss_and_metrics(
+    params: optax.Params,
+    model: RotationVAE,
+    config: ml_collections.ConfigDict,
+    x: Float[Array, "b d d d"],
+    keys: Array,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Returns the objective, a mean over examples and their two views, and its terms.
+
+    With a pose network each view is decoded from the OTHER view's code, so that the code cannot
+    hold the pose, and the relative rotation of the two views, which is known since we applied it,
+    ties their poses together.
+
+    Args:
+        params: of the model.
+        model: the model.
+        config: the run's configuration.
+        x: objects, in any orientation.
+        keys: one random key per object.
+    """
+    view_keys, code_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)
+    views, turns = make_views(x, view_keys, config.data.rotations)
+    count = len(x)
+    both = views.reshape(2 * count, *x.shape[1:])
+    code: Code = model.apply({"params": params}, both, method="encode")
+    noise = jax.vmap(lambda key: jax.random.normal(key, (2, model.latent_size)))(code_keys)
+    noise = jnp.swapaxes(noise, 0, 1).reshape(code.z_mean.shape)
+    z = code.z_mean + jnp.exp(0.5 * code.z_logvar) * noise
+    if code.posterior is not None and config.loss.swap_codes:
+        z = jnp.roll(z, count, axis=0)
+    logits = model.apply({"params": params}, z, code.rotation, method="decode")
+
+    reconstruction = jnp.mean(jax.vmap(losses.bernoulli_nll)(logits, both))
+    kl = jnp.mean(jax.vmap(losses.gaussian_kl)(code.z_mean, code.z_logvar))
+    loss = reconstruction + config.loss.kl_weight * kl
+    metrics = {
+        "reconstruction": reconstruction,
+        "kl": kl,
+        "sse": jnp.mean(jnp.sum((jax.nn.sigmoid(logits) - both) ** 2, axis=(1, 2, 3))),
+    }
+    if code.posterior is not None:
+        # View 1 turned into view 2, and the reverse: R_2 should be Q_2 Q_1^T R_1.
+        relative = turns[::-1] @ jnp.swapaxes(turns, -1, -2)
+        rotation = code.rotation.reshape(2, count, 3, 3)
+        targets = jax.lax.stop_gradient((relative @ rotation)[::-1]).reshape(-1, 3, 3)
+        equivariance = jnp.mean(
+            jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
+                code.posterior.log_weights,
+                code.posterior.rotations,
+                targets,
+                config.loss.concentration,
+            )
+        )
+        loss += config.loss.equivariance_weight / config.loss.concentration * equivariance
+        angles = jnp.rad2deg(so3.geodesic_distance(code.rotation, targets))
+        weights = jnp.exp(code.posterior.log_weights)
+        metrics |= {
+            "equivariance": equivariance,
+            "pair_acc15": jnp.mean(angles < 15),
+            "pose_perplexity": jnp.mean(
+                jnp.exp(-jnp.sum(weights * code.posterior.log_weights, axis=1))
+            ),
+        }
+    return loss, metrics | {"loss": loss}
+
+
+def device_gradients(
+    params: optax.Params,
+    packed: UInt8[Array, "b bytes"],
+    step: Int[Array, ""],
+    *,
+    model: RotationVAE,
+    config: ml_collections.ConfigDict,
+) -> tuple[optax.Params, Metrics]:
+    """Returns gradients and metrics, averaged over the devices of the axis `AXIS`.
+
+    The per-device function, in pmap style: `packed` is this device's slice of the global batch.
+    Runs under `jax.shard_map` and under `jax.pmap` alike.
+    """
+    x = resident.unpack(packed, config.data.resolution, config.data.partial)
+    # Keys follow an example's place in the global batch, whatever the number of devices.
+    place = jax.lax.axis_index(AXIS) * len(x) + jnp.arange(len(x))
+    key = jax.random.fold_in(jax.random.key(config.seed + 1), step)
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(place)
+    # Without the cast, the gradient of replicated parameters is already a sum over devices, and
+    # the mean below would return it N times too large.
+    params = jax.lax.pcast(params, AXIS, to="varying")
+    gradients, metrics = jax.grad(loss_and_metrics, has_aux=True)(params, model, config, x, keys)
+    return jax.lax.pmean((gradients, metrics), AXIS)
+
+
+def apply_gradients(
+    state: TrainState, gradients: optax.Params, config: ml_collections.ConfigDict
+) -> tuple[TrainState, Metrics]:
+    """Returns the next state, with the gradient's norm and the learning rate as metrics."""
+    updates, opt_state = make_optimizer(config).update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # The average would remember the random start for long: its horizon grows with the steps done.
+    decay = jnp.minimum(config.train.ema_decay, (1 + state.step) / (10 + state.step))
+    ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
+    metrics = {
+        "gradient_norm": optax.global_norm(gradients),
+        "learning_rate": jnp.asarray(learning_rate_schedule(config)(state.step)),
+    }
+    return TrainState(state.step + 1, params, ema_params, opt_state), metrics
+
+
+def make_train_step(
+    model: RotationVAE, config: ml_collections.ConfigDict, mesh: Mesh
+) -> Callable[[TrainState, UInt8[Array, "b bytes"]], tuple[TrainState, Metrics]]:
+    """Returns the step on a global batch whose rows are divided over the mesh; jit it.
+
+    `resident.draw` or the tf.data pipeline supplies the batch.
+    """
+    gradients_on_mesh = jax.shard_map(
+        functools.partial(device_gradients, model=model, config=config),
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS), PartitionSpec()),
+        out_specs=PartitionSpec(),
+    )
+
+    def train_step(
+        state: TrainState, packed: UInt8[Array, "b bytes"]
+    ) -> tuple[TrainState, Metrics]:
+        packed = jax.lax.with_sharding_constraint(
+            packed, NamedSharding(mesh, PartitionSpec(AXIS))
+        )
+        gradients, metrics = gradients_on_mesh(state.params, packed, state.step)
+        state, more = apply_gradients(state, gradients, config)
+        return state, metrics | more
+
+    return train_step

@@ -1,0 +1,102 @@
+"""Laws of the rotation group, against SciPy's Rotation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from rotdis.geometry import so3
+
+SHAPES = [(), (5,), (2, 3)]
+
+
+def _is_rotation(matrix, tolerance=1e-5):
+    product = matrix @ np.swapaxes(matrix, -1, -2)
+    assert np.allclose(product, np.eye(3), atol=tolerance)
+    assert np.allclose(np.linalg.det(matrix), 1, atol=tolerance)
+
+
+def test_the_cube_group_is_24_distinct_rotations_closed_under_composition():
+    group = so3.cube_group()
+    _is_rotation(group, 0)
+    assert np.array_equal(group[0], np.eye(3))
+    keys = {matrix.tobytes() for matrix in group + 0.0}
+    assert len(keys) == 24
+    products = np.einsum("gij,hjk->ghik", group, group).reshape(-1, 3, 3) + 0.0
+    assert {matrix.tobytes() for matrix in products} == keys
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_quaternions_agree_with_scipy(shape):
+    quaternion = np.random.default_rng(0).normal(size=(*shape, 4))
+    expected = Rotation.from_quat(np.roll(quaternion, -1, -1).reshape(-1, 4)).as_matrix()
+    assert np.allclose(
+        so3.from_quaternion(jnp.asarray(quaternion)), expected.reshape(*shape, 3, 3), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1e-3, 1.0, np.pi, 6.0])
+def test_rotation_vectors_agree_with_scipy(scale):
+    vector = np.random.default_rng(1).normal(size=(7, 3))
+    vector *= scale / np.linalg.norm(vector, axis=-1, keepdims=True)
+    expected = Rotation.from_rotvec(vector).as_matrix()
+    assert np.allclose(so3.from_rotation_vector(jnp.asarray(vector)), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_six_numbers_give_a_rotation_that_keeps_the_first_direction(shape):
+    columns = np.random.default_rng(2).normal(size=(*shape, 6))
+    rotation = np.asarray(so3.from_6d(jnp.asarray(columns)))
+    _is_rotation(rotation)
+    first = columns[..., :3] / np.linalg.norm(columns[..., :3], axis=-1, keepdims=True)
+    assert np.allclose(rotation[..., 0], first, atol=1e-5)
+
+
+def test_a_rotation_is_restored_from_its_first_two_columns():
+    rotation = so3.random_uniform(jax.random.key(0), (9,))
+    columns = jnp.concatenate([rotation[..., 0], rotation[..., 1]], -1)
+    assert np.allclose(so3.from_6d(columns), rotation, atol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [[0.0] * 6, [1, 2, 3, 1, 2, 3], [1, 0, 0, 0, 0, 0]])
+def test_degenerate_residuals_have_finite_value_and_gradient(columns):
+    columns = jnp.asarray(columns, jnp.float32)
+    assert np.isfinite(so3.from_6d(columns)).all()
+    assert np.isfinite(jax.jacobian(so3.from_6d)(columns)).all()
+
+
+def test_random_rotations_are_uniform():
+    rotation = np.asarray(so3.random_uniform(jax.random.key(1), (20_000,)))
+    _is_rotation(rotation)
+    assert np.abs(rotation.mean(0)).max() < 0.02
+    # The angle of a uniform rotation has density (1 - cos t) / pi, hence the mean pi/2 + 2/pi.
+    angle = so3.geodesic_distance(jnp.asarray(rotation), jnp.eye(3))
+    assert abs(float(angle.mean()) - (np.pi / 2 + 2 / np.pi)) < 0.02
+
+
+def test_random_cube_rotations_are_all_of_the_24_and_about_equally_often():
+    drawn = np.asarray(so3.random_cube(jax.random.key(0), (4800,)))
+    index = (drawn[:, None] == so3.cube_group()).all((-1, -2)).argmax(1)
+    counts = np.bincount(index, minlength=24)
+    assert counts.min() > 130 and counts.max() < 280
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-4, 1e-2, 1.0, np.pi - 1e-2, np.pi])
+def test_distance_is_the_angle_of_the_relative_rotation(angle):
+    axis = np.array([0.6, 0.0, 0.8])
+    base = Rotation.from_rotvec([0.3, -1.2, 0.5]).as_matrix()
+    turned = Rotation.from_rotvec(angle * axis).as_matrix() @ base
+    assert abs(float(so3.geodesic_distance(jnp.asarray(base), jnp.asarray(turned))) - angle) < 1e-5
+
+
+def test_distance_is_symmetric_and_invariant():
+    a, b, c = so3.random_uniform(jax.random.key(2), (3, 50))
+    distance = so3.geodesic_distance(a, b)
+    assert np.allclose(distance, so3.geodesic_distance(b, a), atol=1e-5)
+    assert np.allclose(distance, so3.geodesic_distance(c @ a, c @ b), atol=2e-5)
+
+
+def test_the_gradient_of_the_distance_is_finite_at_zero():
+    gradient = jax.grad(lambda a: so3.geodesic_distance(a, jnp.eye(3)))(jnp.eye(3))
+    assert np.isfinite(gradient).all()

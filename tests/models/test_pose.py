@@ -1,0 +1,74 @@
+"""Laws of the pose network: equivariance under the cube's group, a proper posterior."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rotdis.geometry import resample, so3
+from rotdis.models.pose import PoseNetwork
+
+NETWORK = PoseNetwork(grid=16, width=8)
+
+
+@pytest.fixture(scope="module")
+def params():
+    params = NETWORK.init(jax.random.key(0), jnp.zeros((1, 16, 16, 16)))["params"]
+    # Larger weights than at the start, so that scores and residuals differ among the hypotheses.
+    return jax.tree.map(lambda leaf: leaf * 3, params)
+
+
+def _objects(count):
+    noise = jax.random.uniform(jax.random.key(1), (count, 16, 16, 16))
+    return jnp.where(noise > 0.7, 1.0, 0.0)
+
+
+def test_turning_the_object_by_a_cube_rotation_turns_its_pose_and_nothing_else(params):
+    x = _objects(1)
+    everything = jnp.concatenate(
+        [
+            resample.rotate(x[0, ..., None], jnp.asarray(g))[None, ..., 0]
+            for g in so3.cube_group()
+        ]
+    )
+    posterior = jax.jit(NETWORK.apply)({"params": params}, everything)
+    best = np.asarray(posterior.best())
+    weights = np.asarray(posterior.log_weights)
+    assert np.ptp(weights[0]) > 0.1
+    assert np.allclose(best, so3.cube_group() @ best[0], atol=1e-5)
+    assert np.allclose(np.sort(weights), np.sort(weights[0]), atol=1e-5)
+
+
+def test_the_weights_are_probabilities_and_the_hypotheses_rotations(params):
+    posterior = NETWORK.apply({"params": params}, _objects(3))
+    assert np.allclose(jnp.exp(posterior.log_weights).sum(1), 1, atol=1e-5)
+    product = posterior.rotations @ jnp.swapaxes(posterior.rotations, -1, -2)
+    assert np.allclose(product, np.eye(3), atol=1e-5)
+    assert np.allclose(jnp.linalg.det(posterior.rotations), 1, atol=1e-5)
+
+
+def test_untrained_hypotheses_lie_near_the_cube_group():
+    params = NETWORK.init(jax.random.key(2), jnp.zeros((1, 16, 16, 16)))
+    posterior = NETWORK.apply(params, _objects(2))
+    distance = so3.geodesic_distance(posterior.rotations, jnp.asarray(so3.cube_group()))
+    assert float(distance.max()) < 0.5
+
+
+def test_the_best_hypothesis_is_the_heaviest(params):
+    posterior = NETWORK.apply({"params": params}, _objects(4))
+    for index in range(4):
+        heaviest = int(np.argmax(posterior.log_weights[index]))
+        assert np.array_equal(posterior.best()[index], posterior.rotations[index, heaviest])
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_empty_and_full_grids_have_finite_poses_and_gradients(params, value):
+    x = jnp.full((1, 16, 16, 16), value)
+
+    def objective(params):
+        posterior = NETWORK.apply({"params": params}, x)
+        return jnp.sum(posterior.best() ** 2) + jnp.sum(posterior.log_weights)
+
+    result, gradient = jax.value_and_grad(objective)(params)
+    assert np.isfinite(result)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))

@@ -1,0 +1,56 @@
+"""The terms of the objective against closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from rotdis import losses
+from rotdis.geometry import so3
+
+
+def test_the_reconstruction_term_is_the_bernoulli_log_likelihood():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4, 4, 4)) * 3
+    x = (generator.uniform(size=(4, 4, 4)) > 0.5).astype(float)
+    expected = -stats.bernoulli(special.expit(logits)).logpmf(x).sum()
+    assert np.isclose(losses.bernoulli_nll(jnp.asarray(logits), jnp.asarray(x)), expected, 1e-5)
+
+
+def test_the_reconstruction_term_is_finite_at_extreme_logits():
+    logits = jnp.full((2, 2, 2), 1e4)
+    value, gradient = jax.value_and_grad(losses.bernoulli_nll)(logits, jnp.zeros((2, 2, 2)))
+    assert np.isclose(value, 8e4) and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("size", [1, 32, 512])
+def test_the_kl_term_agrees_with_an_integral(size):
+    mean, logvar = 0.7, -1.3
+    grid = np.linspace(-12, 12, 200_001)
+    density = stats.norm(mean, np.exp(logvar / 2)).pdf(grid)
+    ratio = stats.norm(mean, np.exp(logvar / 2)).logpdf(grid) - stats.norm.logpdf(grid)
+    expected = size * np.trapezoid(density * ratio, grid)
+    value = losses.gaussian_kl(jnp.full(size, mean), jnp.full(size, logvar))
+    assert np.isclose(value, expected, rtol=1e-4)
+
+
+def test_the_kl_term_vanishes_at_the_prior_alone():
+    assert losses.gaussian_kl(jnp.zeros(3), jnp.zeros(3)) == 0
+    assert losses.gaussian_kl(jnp.full(3, 0.1), jnp.zeros(3)) > 0
+
+
+def test_a_single_certain_hypothesis_costs_its_squared_distance():
+    rotation, target = so3.random_uniform(jax.random.key(0), (2,))
+    value = losses.mixture_nll(jnp.zeros(1), rotation[None], target, 10.0)
+    # |R - T|_F^2 = 8 sin^2(angle / 2)
+    angle = so3.geodesic_distance(rotation, target)
+    assert np.isclose(value, 80 * jnp.sin(angle / 2) ** 2, rtol=1e-4)
+
+
+def test_the_mixture_term_falls_when_weight_moves_to_the_right_hypothesis():
+    rotations = jnp.asarray(so3.cube_group())
+    uniform = jnp.full(24, -jnp.log(24.0))
+    gradient = jax.grad(losses.mixture_nll)(uniform, rotations, rotations[5], 10.0)
+    assert int(jnp.argmin(gradient)) == 5
+    assert np.isclose(losses.mixture_nll(uniform, rotations, rotations[5], 10.0), np.log(24), 0.01)
