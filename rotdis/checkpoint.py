@@ -159,13 +159,12 @@ def load_config(workdir: str | Path) -> ml_collections.ConfigDict:
 
 
 def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
-    """Makes sure that a workdir, where it holds a run, holds a run of this configuration.
+    """Makes sure that a workdir's run is one of this configuration.
 
     Raises:
         CheckpointError: it holds another; the message names the keys that differ.
     """
-    if (Path(workdir) / "config.json").exists():
-        _compare(workdir, config, _RUN)
+    _compare(workdir, config, _RUN)
 
 
 def check_same_model(workdir: str | Path, config: ml_collections.ConfigDict) -> None:

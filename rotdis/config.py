@@ -69,12 +69,12 @@ def base_config() -> ml_collections.ConfigDict:
     config.optimizer.clip_norm = 1000.0  # of the gradient of the summed loss
 
     config.train = ml_collections.ConfigDict()
-    config.train.steps = 3500
+    config.train.steps = 2600
     config.train.batch_size = 24  # objects of a step over all devices; each gives two views
     config.train.ema_decay = 0.995  # of the parameters that are evaluated
     config.train.log_every = 20  # steps
-    config.train.checkpoint_every = 250
-    config.train.eval_every = 1000  # on the validation split
+    config.train.checkpoint_every = 100
+    config.train.eval_every = 500  # on the validation split
     config.train.keep_best = 1  # checkpoints kept besides the newest, by validation IoU
 
     config.eval = ml_collections.ConfigDict()
@@ -152,6 +152,10 @@ def _validate_sizes(values: dict[str, object]) -> None:
     )
     fraction = values["data.validation_fraction"]
     _require(0 <= fraction < 1, "data.validation_fraction", fraction, "in [0, 1)")
+    warmup, steps = values["optimizer.warmup_steps"], values["train.steps"]
+    _require(
+        warmup < steps, "optimizer.warmup_steps", warmup, f"fewer than train.steps ({steps})"
+    )
     decay = values["train.ema_decay"]
     _require(decay < 1, "train.ema_decay", decay, "below 1")
     for key in ("checkpoint_every", "eval_every"):

@@ -39,8 +39,13 @@ class MetricWriter:
         _drop_rows_after(path, step)
         self._rows = path.open("a", encoding="utf-8")
         folder = workdir / _EVENTS
-        known = folder.is_dir() and any(folder.iterdir())
-        self._events = SummaryWriter(str(folder), purge_step=step + 1 if known else None)
+        known = len(list(folder.glob("*tfevents*")))
+        self._events = SummaryWriter(
+            str(folder),
+            purge_step=step + 1 if known else None,
+            # Files are named by the second, read by name: none may overwrite or precede another.
+            filename_suffix=f".{known:04d}",
+        )
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         """Writes the values that go with a step; a name such as "train/loss" groups by its stem."""

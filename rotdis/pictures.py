@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from rotdis.collect import TEST, Evaluable, see
@@ -29,7 +29,8 @@ _INK = (64, 68, 76)
 
 @jax.jit
 @jax.vmap
-def _turn(volume: Float[np.ndarray, "d d d"], rotation: Float[np.ndarray, "3 3"]):
+def turn(volume: Float[Array, "d d d"], rotation: Float[Array, "3 3"]) -> Float[Array, "d d d"]:
+    """Turns a batch of volumes by a batch of rotations, both along the first axis."""
     return resample.rotate(volume[..., None], rotation)[..., 0]
 
 
@@ -58,13 +59,15 @@ def preview(
     index = np.resize(_mixed(split.label)[:count], count)
     (views, _), _ = see(split.voxels(index), index, seed, TEST, rotations)
     code = model.encode(np.asarray(views))
-    canonical = _turn(views, np.swapaxes(np.asarray(code.rotation), 1, 2))
+    canonical = turn(views, np.swapaxes(np.asarray(code.rotation), 1, 2))
     rebuilt = np.asarray(model.decode(code.z_mean, code.rotation))
     rows = [
         draw(volumes, _COLORS[row], 128)
         for row, volumes in zip(ROWS, (views, canonical, rebuilt), strict=True)
     ]
-    return {"objects": contact_sheet(rows, ROWS, [split.class_names[i] for i in split.label[index]])}
+    return {
+        "objects": contact_sheet(rows, ROWS, [split.class_names[i] for i in split.label[index]])
+    }
 
 
 def class_sheet(
@@ -79,7 +82,7 @@ def class_sheet(
         chosen: rows of `predictions`, all of one class.
     """
     voxels = test.voxels(predictions.index[chosen])
-    views = _turn(voxels, predictions.views[chosen, 0])
+    views = turn(voxels, predictions.views[chosen, 0])
     canonical = canonical_forms(test, predictions, chosen)
     rebuilt = np.asarray(
         model.decode(predictions.z_mean[chosen, 0], predictions.rotations[chosen, 0])
@@ -117,7 +120,7 @@ def canonical_forms(
     if predictions.aligned:
         same_class = predictions.label == predictions.label[chosen[0]]
         upright = central_rotation(predictions.frames[same_class])
-    return np.asarray(_turn(test.voxels(predictions.index[chosen]), _product(upright, frames)))
+    return np.asarray(turn(test.voxels(predictions.index[chosen]), _product(upright, frames)))
 
 
 def _product(upright: np.ndarray, frames: np.ndarray) -> Float[np.ndarray, "k 3 3"]:
@@ -143,10 +146,10 @@ def opening_picture(
     path: str | Path,
     *,
     classes: Sequence[str] = ("chair", "monitor", "sofa", "toilet"),
-    per_class: int = 4,
-    size: int = 176,
+    per_class: int = 3,
+    size: int = 168,
 ) -> Path:
-    """Draws a wide picture: objects in random poses above, the canonical forms found for them below.
+    """Draws a wide picture: objects in random poses above, their canonical forms found below.
 
     The first test objects of each class are shown, not the best ones.
 
@@ -171,7 +174,7 @@ def opening_picture(
         if not len(chosen):
             continue
         voxels = test.voxels(predictions.index[chosen])
-        above += draw(_turn(voxels, predictions.views[chosen, 0]), INPUT_COLOR, size)
+        above += draw(turn(voxels, predictions.views[chosen, 0]), INPUT_COLOR, size)
         below += draw(canonical_forms(test, predictions, chosen), CANONICAL_COLOR, size)
     if not above:
         raise ValueError(f"no test object of the classes {', '.join(classes)}")

@@ -15,6 +15,7 @@ RECONSTRUCTION_COLOR = (0.28, 0.60, 0.50)
 
 _AZIMUTH, _ELEVATION = np.radians(-58.0), np.radians(24.0)  # from the front (-y), right and above
 _CAMERA_DISTANCE = 5.0  # in radii of the grid's inscribed ball: a mild perspective
+_FIT = 0.97  # of that radius is in the picture: objects are normalized to 0.95
 _LEVEL = 0.4  # of the smoothed field: the spline lowers a line of single voxels to 0.44
 _REFINED_SIDE = 64  # marching cubes runs on about this many samples a side
 _SUPERSAMPLE = 2
@@ -51,7 +52,7 @@ def render_voxels(
     """Draws the surface where occupancy crosses one half, seen from a fixed three-quarter view.
 
     The z axis points up and the camera looks at the front (-y) from the right and above. The
-    scale is fixed too: the grid's inscribed ball just fits, so pictures can be compared.
+    scale is fixed too, so pictures can be compared: a normalized object's ball just fits.
 
     Args:
         volume: occupancy (or its probability) in [0, 1].
@@ -96,7 +97,7 @@ def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...
     normals = -_unit(np.stack([_sample(g, vertices) for g in np.gradient(soft)], axis=-1))
 
     light = _sky_light(padded, vertices, normals)
-    shadow = _shadow(sharpened_field=padded, vertices=vertices, normals=normals)
+    shadow = _shadow(padded, vertices, normals)
     key = np.clip(normals @ _KEY, 0, None) * shadow
     fill = np.clip(0.3 + 0.7 * (normals @ _FILL), 0, None)
     half = _unit(_KEY + _CAMERA[2])
@@ -144,15 +145,15 @@ def _sky_light(field: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> 
     return light
 
 
-def _shadow(sharpened_field: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
+def _shadow(field: np.ndarray, vertices: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Returns 1 for vertices that the key light reaches and down to 0.25 for those in shadow."""
-    side = len(sharpened_field)
+    side = len(field)
     steps = np.arange(1.0, 0.75 * side, max(0.8, side / 48))
     blocked = np.zeros(len(vertices))
     start = vertices + 1.2 * normals
     for step in steps:
         # Farther blockers cast softer shadows: they count less.
-        value = _sample(sharpened_field, start + step * _KEY)
+        value = _sample(field, start + step * _KEY)
         np.maximum(blocked, value * (1 - 0.6 * step / side), out=blocked)
     return 1 - 0.75 * np.clip(1.4 * blocked - 0.2, 0, 1)
 
@@ -163,8 +164,8 @@ def _project(
     """Projects in mild perspective: pixel offsets (right, down) from the middle, and depth."""
     seen = vertices @ _CAMERA.T / radius
     depth = _CAMERA_DISTANCE - seen[:, 2]
-    # The unit ball's outline has this radius, seen from that distance.
-    outline = 1 / np.sqrt(_CAMERA_DISTANCE**2 - 1)
+    # The outline of the ball that must fit, seen from that distance.
+    outline = _FIT / np.sqrt(_CAMERA_DISTANCE**2 - _FIT**2)
     pixels = seen[:, :2] / depth[:, None] * np.array([1, -1]) * (scale / outline)
     return pixels, depth
 

@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from rotdis import checkpoint, evaluate, step
+from rotdis import checkpoint, evaluate, pictures, step
 from rotdis.data import prepare, resident
 from rotdis.data.prepare import PreparedData
 from rotdis.errors import ConfigError, RotdisError
@@ -27,7 +27,15 @@ class TrainingError(RotdisError):
 
 
 class Interrupted(RotdisError):
-    """Training was asked to stop; its state is saved."""
+    """Training was asked to stop by a signal; its state is saved.
+
+    Attributes:
+        exit_status: what a shell expects of a process that this signal ended.
+    """
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_status = 128 + signal_number
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedData:
@@ -50,13 +58,14 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         TrainingError: the loss is not finite; earlier checkpoints are kept.
     """
     workdir = Path(workdir)
-    checkpoint.check_same_run(workdir, config)
     mesh = make_mesh(config.train.batch_size)
+    checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
+    if checkpoints.latest_step() is not None:
+        checkpoint.check_same_run(workdir, config)
     data = prepare.prepare(config.data)
     checkpoint.save_config(workdir, config)
 
     model = rotation_vae.create(config)
-    checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
     state = step.init_state(model, config)
     if checkpoints.latest_step() is None:
         state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
@@ -118,7 +127,8 @@ def _loop(
                 checkpoints.wait()
                 raise Interrupted(
                     f"stopped by {stop.name} after step {done}, which is saved; "
-                    "the same command goes on from there"
+                    "the same command goes on from there",
+                    stop.number,
                 )
 
 
@@ -237,12 +247,19 @@ class _Validator:
             seed=self._config.eval.seed,
             batch_size=self._config.eval.batch_size,
             max_train=0,
+            rotations=self._config.data.rotations,
         )
         overall = {name: value for name, value in metrics.items() if name.count("/") == 1}
         self._writer.write_scalars(
             done, {f"validation/{name}": value for name, value in overall.items()}
         )
-        self._writer.write_images(done, evaluate.pictures(self._model, self._split, self._config))
+        sheets = pictures.preview(
+            self._model,
+            self._split,
+            seed=self._config.eval.seed,
+            rotations=self._config.data.rotations,
+        )
+        self._writer.write_images(done, sheets)
         return overall
 
 
@@ -250,7 +267,11 @@ class _StopSignals:
     """Turns the first SIGINT or SIGTERM into a request; a second one acts at once."""
 
     requested = False
-    name = ""
+    number = 0
+
+    @property
+    def name(self) -> str:
+        return signal.Signals(self.number).name
 
     def __enter__(self) -> "_StopSignals":
         self._previous = {}
@@ -262,7 +283,7 @@ class _StopSignals:
         return self
 
     def _request(self, number: int, frame) -> None:
-        self.requested, self.name = True, signal.Signals(number).name
+        self.requested, self.number = True, number
         signal.signal(number, self._previous[number])
 
     def __exit__(self, *exception) -> None:

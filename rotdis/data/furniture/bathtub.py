@@ -1,9 +1,9 @@
-"""Data, first stage: bathtubs: hollow shells with the taps at one end (+x) and a front side (-y)."""
+"""Data, first stage: bathtubs: hollow shells with taps at one end (+x), entered from -y."""
 
 import numpy as np
 
 from rotdis.data.furniture.draw import Draw
-from rotdis.data.furniture.parts import Part, box, cylinder, leg, loft, oval, prism, tube
+from rotdis.data.furniture.parts import Interval, Part, box, cylinder, leg, loft, oval, prism, tube
 
 
 def build(d: Draw) -> list[Part]:
@@ -88,7 +88,7 @@ def build(d: Draw) -> list[Part]:
     return parts
 
 
-def _outline(d: Draw, kind: str, x, y) -> np.ndarray:
+def _outline(d: Draw, kind: str, x: Interval, y: Interval) -> np.ndarray:
     """The (n, 2) outline of the rim, 32 points."""
     if kind in ("built_in", "deck"):
         return oval(x, y, d.between(14, 30), 32)
@@ -105,7 +105,9 @@ def _outline(d: Draw, kind: str, x, y) -> np.ndarray:
     return ring
 
 
-def _shell(d, kind, outline, z, flare, wall, unit) -> Part:
+def _shell(
+    d: Draw, kind: str, outline: np.ndarray, z: Interval, flare: float, wall: float, unit: float
+) -> Part:
     low, high = z
     span = outline.max(0)
     inset = 1 - wall / span  # the rim, the same width all around
@@ -142,7 +144,7 @@ def _shell(d, kind, outline, z, flare, wall, unit) -> Part:
     ]))  # fmt: skip
 
 
-def _deck(d: Draw, x, y, height: float, unit: float) -> list[Part]:
+def _deck(d: Draw, x: Interval, y: Interval, height: float, unit: float) -> list[Part]:
     """A surround: ledges along the wall side, and at one or both ends."""
     wide = d.between(2.5, 5) * unit
     top = height + (d.between(1.2, 2.5) * unit if d.chance(0.5) else 0.0)
@@ -153,7 +155,9 @@ def _deck(d: Draw, x, y, height: float, unit: float) -> list[Part]:
     return parts
 
 
-def _taps(d: Draw, outline, height: float, wall: float, unit: float, kind: str) -> list[Part]:
+def _taps(
+    d: Draw, outline: np.ndarray, height: float, wall: float, unit: float, kind: str
+) -> list[Part]:
     x, y = ((-reach, reach) for reach in outline.max(0))
     style = d.pick("spout", "spout", "pair", "column", "wall", "bridge")
     at, radius = x[1] - max(wall / 2, unit), d.between(0.9, 1.3) * unit

@@ -10,8 +10,20 @@ from rotdis.data.furniture.parts import Part, arc_wall, box, oval, prism, soft_b
 
 def build(d: Draw) -> list[Part]:
     """Returns the parts of one bed; its head is at +y, its foot at -y."""
-    kind = d.pick("plain", "plain", "plain", "plain", "plain", "bunk", "poster", "sleigh", "day", "crib",
-                  "loft", "round")  # fmt: skip
+    kind = d.pick(
+        "plain",
+        "plain",
+        "plain",
+        "plain",
+        "plain",
+        "bunk",
+        "poster",
+        "sleigh",
+        "day",
+        "crib",
+        "loft",
+        "round",
+    )
     return _KINDS[kind](d)
 
 
@@ -19,7 +31,7 @@ def _plain(d: Draw) -> list[Part]:
     x, y, unit = measures(d)
     parts, top = frame(d, x, y, unit)
     parts += mattress(d, x, y, top - 0.01, unit)
-    thick = d.between(1.2, 2.6) * unit
+    thick = d.between(1.6, 2.8) * unit
     style = d.pick("solid", "solid", "soft", "arch", "crown", "slats", "rails", "wings")
     wide = d.between(1.0, 1.35) if d.chance(0.3) and style not in ("wings",) else 1.0
     head = top + d.between(0.35, 1.0)
@@ -62,7 +74,7 @@ def _sleigh(d: Draw) -> list[Part]:
     x, y, unit = measures(d)
     parts, top = frame(d, x, y, unit)
     parts += mattress(d, x, y, top - 0.01, unit)
-    thick = d.between(1.3, 2.0) * unit
+    thick = d.between(1.6, 2.3) * unit
     for end, tall in ((1, top + d.between(0.5, 0.9)), (-1, top + d.between(0.15, 0.45))):
         bend = d.between(0.5, 1.1)
         radius = tall / np.sin(bend) if bend < np.pi / 2 else tall
@@ -119,10 +131,26 @@ def _round(d: Draw) -> list[Part]:
     parts.append(prism(oval((-radius, radius), (-radius, radius)), (top - 0.01, top + 2.5 * unit)))
     wall = d.between(1.5, 2.5) * unit
     tall = top + d.between(0.4, 0.8)
-    parts.append(arc_wall((r + wall, r + wall), (reach, np.pi - reach), wall, (0.0, tall), 0.0,
-                          tall * d.between(0.6, 1.0)))  # fmt: skip
+    parts.append(
+        arc_wall(
+            (r + wall, r + wall),
+            (reach, np.pi - reach),
+            wall,
+            (0.0, tall),
+            0.0,
+            tall * d.between(0.6, 1.0),
+        )
+    )
     return parts
 
 
-_KINDS = {"plain": _plain, "bunk": bunk, "poster": poster, "sleigh": _sleigh, "day": _day, "crib": crib,
-          "loft": loft, "round": _round}  # fmt: skip
+_KINDS = {
+    "plain": _plain,
+    "bunk": bunk,
+    "poster": poster,
+    "sleigh": _sleigh,
+    "day": _day,
+    "crib": crib,
+    "loft": loft,
+    "round": _round,
+}

@@ -4,14 +4,15 @@ import numpy as np
 
 from rotdis.data.furniture.bedding import board, frame, mattress, measures
 from rotdis.data.furniture.draw import Draw
-from rotdis.data.furniture.parts import Part, beam, box, leg, soft_box, spread
+from rotdis.data.furniture.parts import Interval, Part, beam, box, leg, soft_box, spread
 
 
-def _posts(x, y, height: float, thick: float, round_: bool) -> list[Part]:
+def _posts(x: Interval, y: Interval, height: float, thick: float, round_: bool) -> list[Part]:
     return [leg((sx, sy, height), (sx, sy, 0.0), thick, thick, round_) for sx in x for sy in y]
 
 
 def poster(d: Draw) -> list[Part]:
+    """Returns a bed with four tall posts, under a frame, a roof or nothing."""
     x, y, _ = measures(d)
     tall = d.between(1.2, 2.1)
     unit = np.sqrt((x[1] - x[0]) ** 2 + (y[1] - y[0]) ** 2 + tall**2) / 29
@@ -23,8 +24,12 @@ def poster(d: Draw) -> list[Part]:
     z = (tall - 1.4 * unit, tall)
     if canopy in ("frame", "none"):
         count = 4 if canopy == "frame" else 0
-        ends = [((x[0], y[0]), (x[1], y[0])), ((x[0], y[1]), (x[1], y[1])), ((x[0], y[0]), (x[0], y[1])),
-                ((x[1], y[0]), (x[1], y[1]))]  # fmt: skip
+        ends = [
+            ((x[0], y[0]), (x[1], y[0])),
+            ((x[0], y[1]), (x[1], y[1])),
+            ((x[0], y[0]), (x[0], y[1])),
+            ((x[1], y[0]), (x[1], y[1])),
+        ]
         parts += [beam((*a, z[0]), (*b, z[0]), 1.5 * unit) for a, b in ends[:count]]
     else:
         front = y[0] if canopy == "roof" else y[1] - 0.7
@@ -37,6 +42,7 @@ def poster(d: Draw) -> list[Part]:
 
 
 def bunk(d: Draw) -> list[Part]:
+    """Returns two beds, one above the other, with a ladder or stairs."""
     x, y, _ = measures(d, narrow=True)
     tall = d.between(1.45, 1.9)
     unit = np.sqrt((x[1] - x[0]) ** 2 + (y[1] - y[0]) ** 2 + tall**2) / 30
@@ -54,7 +60,9 @@ def bunk(d: Draw) -> list[Part]:
     return parts + _climbing(d, x, y, (high, tall), thick, unit)
 
 
-def _climbing(d: Draw, x, y, z, thick: float, unit: float) -> list[Part]:
+def _climbing(
+    d: Draw, x: Interval, y: Interval, z: Interval, thick: float, unit: float
+) -> list[Part]:
     """Guard rails around an upper bed, and a ladder or stairs at one side."""
     high, tall = z
     side = d.side()
@@ -88,7 +96,7 @@ def _climbing(d: Draw, x, y, z, thick: float, unit: float) -> list[Part]:
 
 
 def loft(d: Draw) -> list[Part]:
-    """A high bed over a desk or a wardrobe."""
+    """Returns a high bed over a desk, a wardrobe, a sofa or nothing."""
     x, y, _ = measures(d, narrow=True)
     tall = d.between(1.4, 1.9)
     unit = np.sqrt((x[1] - x[0]) ** 2 + (y[1] - y[0]) ** 2 + tall**2) / 30
@@ -108,7 +116,7 @@ def loft(d: Draw) -> list[Part]:
 
 
 def crib(d: Draw) -> list[Part]:
-    """A cot with barred sides, one of them lower."""
+    """Returns a cot with barred sides, one of them lower."""
     x, y = (-0.38, 0.38), (-d.between(0.6, 0.75), d.between(0.6, 0.75))
     tall, low = d.between(0.75, 1.1), d.between(0.3, 0.5)
     unit = np.sqrt(0.76**2 + (y[1] - y[0]) ** 2 + tall**2) / 30

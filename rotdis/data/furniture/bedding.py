@@ -4,6 +4,7 @@ import numpy as np
 
 from rotdis.data.furniture.draw import Draw
 from rotdis.data.furniture.parts import (
+    Interval,
     Part,
     arch,
     box,
@@ -16,15 +17,16 @@ from rotdis.data.furniture.parts import (
 )
 
 
-def measures(d: Draw, narrow: bool = False) -> tuple[tuple, tuple, float]:
+def measures(d: Draw, narrow: bool = False) -> tuple[Interval, Interval, float]:
+    """Draws the lying area, as intervals of x and y, and the size of a voxel at 32^3."""
     width = d.between(0.85, 1.2) if narrow else d.between(0.9, 2.1)
     length = d.between(1.85, 2.25)
     unit = np.sqrt(width**2 + length**2 + 0.9**2) / 30
     return (-width / 2, width / 2), (-length / 2, length / 2), unit
 
 
-def mattress(d: Draw, x, y, low: float, unit: float) -> list[Part]:
-    """Mattress, pillows at the head and perhaps a blanket, all above `low`."""
+def mattress(d: Draw, x: Interval, y: Interval, low: float, unit: float) -> list[Part]:
+    """Returns a mattress, pillows at the head and perhaps a blanket, all above `low`."""
     top = low + d.between(2.0, 3.8) * unit
     parts = [soft_box(x, y, (low, top), 14, d.between(0.05, 0.25))]
     wide = x[1] - x[0]
@@ -64,8 +66,8 @@ def mattress(d: Draw, x, y, low: float, unit: float) -> list[Part]:
     return parts
 
 
-def board(d: Draw, kind: str, x, y, z, unit: float) -> list[Part]:
-    """A head- or footboard that fills the given intervals."""
+def board(d: Draw, kind: str, x: Interval, y: Interval, z: Interval, unit: float) -> list[Part]:
+    """Returns a head- or footboard that fills the given intervals."""
     if kind == "solid":
         return [box(x, y, z)]
     if kind == "soft":
@@ -105,8 +107,8 @@ def board(d: Draw, kind: str, x, y, z, unit: float) -> list[Part]:
     return [box(x, y, z), *wings]
 
 
-def frame(d: Draw, x, y, unit: float) -> tuple[list[Part], float]:
-    """The bedstead: on legs, on the floor, or with drawers at one side; returns its height."""
+def frame(d: Draw, x: Interval, y: Interval, unit: float) -> tuple[list[Part], float]:
+    """Returns a bedstead (on legs, on the floor, or with drawers at one side) and its height."""
     kind = d.pick("legs", "legs", "box", "drawers", "platform", "slab")
     top = d.between(0.22, 0.42)
     low = max(0.0, top - d.between(1.5, 2.8) * unit)

@@ -4,6 +4,7 @@ import numpy as np
 
 from rotdis.data.furniture.draw import Draw
 from rotdis.data.furniture.parts import (
+    Interval,
     Part,
     arc_wall,
     arch,
@@ -40,7 +41,7 @@ def build(d: Draw) -> list[Part]:
     return parts
 
 
-def _seat(d: Draw, x, y, z) -> list[Part]:
+def _seat(d: Draw, x: Interval, y: Interval, z: Interval) -> list[Part]:
     kind = d.pick("plain", "plain", "soft", "soft", "taper", "round")
     if kind == "plain":
         seat = box(x, y, z)
@@ -59,7 +60,7 @@ def _seat(d: Draw, x, y, z) -> list[Part]:
     return parts
 
 
-def _base(d: Draw, x, y, top: float, thick: float) -> list[Part]:
+def _base(d: Draw, x: Interval, y: Interval, top: float, thick: float) -> list[Part]:
     kind = d.pick("legs", "legs", "legs", "legs", "star", "pedestal", "sled", "cantilever",
                   "block", "rocker")  # fmt: skip
     inset = thick / 2
@@ -138,7 +139,7 @@ def _base(d: Draw, x, y, top: float, thick: float) -> list[Part]:
     )
 
 
-def _back(d: Draw, x, rear: float, z, thick: float, depth: float) -> list[Part]:
+def _back(d: Draw, x: Interval, rear: float, z: Interval, thick: float, depth: float) -> list[Part]:
     kind = d.pick("solid", "solid", "arched", "oval", "slats", "ladder", "frame", "soft", "winged",
                   "curved", "splat")  # fmt: skip
     y = (rear - thick, rear)
@@ -190,7 +191,7 @@ def _back(d: Draw, x, rear: float, z, thick: float, depth: float) -> list[Part]:
     return [pad] + [prism(side, (cx - thick / 2, cx + thick / 2), "x") for cx in x]
 
 
-def _arms(d: Draw, x, y, low: float, seat: float, thick: float) -> list[Part]:
+def _arms(d: Draw, x: Interval, y: Interval, low: float, seat: float, thick: float) -> list[Part]:
     kind = d.pick("post", "post", "solid", "loop", "pad")
     top = seat + d.between(0.13, 0.26)
     front = y[0] + d.between(0.0, 0.35) * (y[1] - y[0])

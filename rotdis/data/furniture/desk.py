@@ -108,15 +108,21 @@ def _support(
         ]
         return [tube(path, thick * 0.6, 4)]
     lean, round_ = d.between(0.0, 0.08), d.chance(0.4)
-    parts = [leg((at, sy, top + 0.01), (at + side * lean, sy * (1 + lean), 0), thick, thick * 0.9, round_)
-             for sy in ends]  # fmt: skip
+    parts = [
+        leg(
+            (at, sy, top + 0.01), (at + side * lean, sy * (1 + lean), 0), thick, thick * 0.9, round_
+        )
+        for sy in ends
+    ]
     if d.chance(0.3):
         level = top * d.between(0.15, 0.5)
         parts.append(beam((at, ends[0], level), (at, ends[1], level), 1.4 * unit))
     return parts
 
 
-def _above(d, kind, x, y, low, style, unit, main) -> list[Part]:
+def _above(
+    d: Draw, kind: str, x: Interval, y: Interval, low: float, style: Fronts, unit: float, main: int
+) -> list[Part]:
     """What stands on the desk, along its back."""
     front = y[1] - (y[1] - y[0]) * d.between(0.28, 0.5)
     z = (low - 0.01, low + d.between(0.3, 0.8))
@@ -149,15 +155,23 @@ def _above(d, kind, x, y, low, style, unit, main) -> list[Part]:
         return cabinet(span, (front, y[1]), z, cells, style)
     a, b = d.between(0.2, 0.4), d.between(0.4, 0.65)
     if kind == "hutch":
-        cells = [Cell((0, 1), (0, b), "open"), Cell((0, a), (b, 1), d.pick("open", "right")),
-                 Cell((a, 1), (b, 1), d.pick("open", "drawer"))]  # fmt: skip
+        cells = [
+            Cell((0, 1), (0, b), "open"),
+            Cell((0, a), (b, 1), d.pick("open", "right")),
+            Cell((a, 1), (b, 1), d.pick("open", "drawer")),
+        ]
     else:
-        cells = [Cell((0, a), (0, 1), d.pick("open", "drawer")), Cell((a, 1 - a), (b, 1), "open"),
-                 Cell((1 - a, 1), (0, 1), d.pick("open", "drawer"))]  # fmt: skip
+        cells = [
+            Cell((0, a), (0, 1), d.pick("open", "drawer")),
+            Cell((a, 1 - a), (b, 1), "open"),
+            Cell((1 - a, 1), (0, 1), d.pick("open", "drawer")),
+        ]
     return cabinet(x, (front, y[1]), z, cells, style)
 
 
-def _return(d, side, x, y, slab, style, unit) -> list[Part]:
+def _return(
+    d: Draw, side: int, x: Interval, y: Interval, slab: Interval, style: Fronts, unit: float
+) -> list[Part]:
     """The short limb of an L-shaped desk, towards the sitter."""
     wide, reach = d.between(0.4, 0.6), d.between(0.4, 0.9)
     span = (x[1] - wide, x[1]) if side > 0 else (x[0], x[0] + wide)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from rotdis.data.furniture.cabinet import Cell, cabinet, draw_fronts, grid_cells, support
+from rotdis.data.furniture.cabinet import Cell, Fronts, cabinet, draw_fronts, grid_cells, support
 from rotdis.data.furniture.draw import Draw
-from rotdis.data.furniture.parts import Part, arch, box, oval, prism, tube
+from rotdis.data.furniture.parts import Interval, Part, arch, box, oval, prism, tube
 
 
 def build(d: Draw) -> list[Part]:
@@ -48,8 +48,11 @@ def _layout(d: Draw, width: float, height: float) -> list[Cell]:
     if kind == "centre":  # a door between two columns of drawers
         a = d.between(0.25, 0.38)
         side = d.whole(2, rows)
-        return [*grid_cells(d, side, 1, (0, a)), *grid_cells(d, side, 1, (1 - a, 1)),
-                Cell((a, 1 - a), (0, 1), d.pick("left", "open", "drawer"))]  # fmt: skip
+        return [
+            *grid_cells(d, side, 1, (0, a)),
+            *grid_cells(d, side, 1, (1 - a, 1)),
+            Cell((a, 1 - a), (0, 1), d.pick("left", "open", "drawer")),
+        ]
     if kind == "shelf":  # an open compartment above, below or at one side
         where = d.pick("top", "bottom", "side")
         cut = d.between(0.25, 0.4)
@@ -60,8 +63,11 @@ def _layout(d: Draw, width: float, height: float) -> list[Cell]:
             ]
         if where == "bottom":
             return [*grid_cells(d, rows, columns, z=(cut, 1)), Cell((0, 1), (0, cut), "open")]
-        cells = [*grid_cells(d, rows, 1, (split, 1)), Cell((0, split), (0, 0.5), "open"),
-                 Cell((0, split), (0.5, 1), "open")]  # fmt: skip
+        cells = [
+            *grid_cells(d, rows, 1, (split, 1)),
+            Cell((0, split), (0, 0.5), "open"),
+            Cell((0, split), (0.5, 1), "open"),
+        ]
         return cells if d.chance(0.5) else [_flip(cell) for cell in cells]
     return [*grid_cells(d, rows, 1, (0, split)), *grid_cells(d, d.whole(2, 4), 1, (split, 1))]
 
@@ -71,10 +77,10 @@ def _flip(cell: Cell) -> Cell:
     return Cell((1 - cell.x[1], 1 - cell.x[0]), cell.z, kind)
 
 
-def _mirror(d: Draw, x, rear: float, low: float, unit: float) -> list[Part]:
+def _mirror(d: Draw, x: Interval, rear: float, low: float, unit: float) -> list[Part]:
     half = x[1] * d.between(0.4, 0.95)
     tall = d.between(0.35, 0.9) * max(0.8, 2 * half)
-    thick = d.between(1.2, 2.0) * unit
+    thick = d.between(1.5, 2.3) * unit
     y = (rear - thick, rear)
     kind = d.pick("plain", "arch", "oval", "triple", "swing")
     if kind == "plain":
@@ -95,19 +101,27 @@ def _mirror(d: Draw, x, rear: float, low: float, unit: float) -> list[Part]:
         wing = wing.turned("z", -d.between(0.2, 0.7), (half * 0.5, rear, 0.0))
         return [middle, wing, wing.mirrored()]
     lift = low + d.between(1.5, 3.0) * unit
-    posts = [tube([(sx, rear - thick / 2, low - 0.01), (sx, rear - thick / 2, lift + tall * 0.7)], thick * 0.6)
-             for sx in (-half, half)]  # fmt: skip
+    posts = [
+        tube(
+            [(sx, rear - thick / 2, low - 0.01), (sx, rear - thick / 2, lift + tall * 0.7)],
+            thick * 0.6,
+        )
+        for sx in (-half, half)
+    ]
     glass = box((-half, half), y, (lift, lift + tall))
     return [glass.turned("x", d.between(-0.2, 0.2), (0.0, rear, lift + tall / 2)), *posts]
 
 
-def _upper(d: Draw, x, y, low: float, style, unit: float) -> list[Part]:
+def _upper(d: Draw, x: Interval, y: Interval, low: float, style: Fronts, unit: float) -> list[Part]:
     """A narrower or shallower second body on top."""
     a = x[0] * d.between(0.5, 1.0)
     b = x[1] * (d.between(0.5, 1.0) if d.chance(0.5) else -a / x[1])
     front = y[0] + (y[1] - y[0]) * d.between(0.2, 0.6)
     tall = d.between(4, 10) * unit
     kind = d.pick("drawer", "open")
-    cells = grid_cells(d, d.whole(1, 2), 2) if kind == "drawer" else [
-        Cell((i / 2, i / 2 + 0.5), (0, 1), "open") for i in (0, 1)]  # fmt: skip
+    cells = (
+        grid_cells(d, d.whole(1, 2), 2)
+        if kind == "drawer"
+        else [Cell((i / 2, i / 2 + 0.5), (0, 1), "open") for i in (0, 1)]
+    )
     return cabinet((a, b), (front, y[1]), (low - 0.01, low + tall), cells, style)

@@ -4,7 +4,9 @@ import numpy as np
 
 from rotdis.data.furniture.draw import Draw
 from rotdis.data.furniture.parts import (
+    Interval,
     Part,
+    Point,
     arc_wall,
     beam,
     box,
@@ -14,13 +16,14 @@ from rotdis.data.furniture.parts import (
     prism,
     soft_box,
     tube,
-)  # fmt: skip
+)
 
 
 def build(d: Draw) -> list[Part]:
     """Returns the parts of one monitor; its picture faces -y."""
-    kind = d.pick("flat", "flat", "flat", "flat", "curved", "tube", "tube", "all_in_one", "portrait",
-                  "dual")  # fmt: skip
+    kind = d.pick(
+        "flat", "flat", "flat", "flat", "curved", "tube", "tube", "all_in_one", "portrait", "dual"
+    )
     if kind == "dual":
         return _dual(d)
     width = d.between(0.42, 0.75)
@@ -34,7 +37,7 @@ def build(d: Draw) -> list[Part]:
     lift = d.between(0.04, 0.22)
     unit = np.sqrt(width**2 + (height + lift) ** 2) / 30
     x, z = (-width / 2, width / 2), (lift, lift + height)
-    thick = d.between(1.4, 3.2) * unit
+    thick = d.between(1.9, 3.4) * unit
     if kind == "tube":
         head, behind = _tube(d, x, z, unit)
     elif kind == "curved":
@@ -56,14 +59,18 @@ def build(d: Draw) -> list[Part]:
     )
 
 
-def _flat(d: Draw, x, z, thick: float, unit: float) -> list[Part]:
+def _flat(d: Draw, x: Interval, z: Interval, thick: float, unit: float) -> list[Part]:
     bezel, sunk = d.between(1.1, 2.2) * unit, d.between(0.9, 1.4) * unit
-    parts = [box(x, (sunk, sunk + max(thick - sunk, 1.2 * unit)), z)]
+    parts = [box(x, (sunk, sunk + max(thick - sunk, 1.8 * unit)), z)]
     if d.chance(0.7):  # a frame around the sunk picture
         low = bezel * d.between(1.0, 2.2)
         y = (0.0, sunk + unit)
-        parts += [box((x[0], x[0] + bezel), y, z), box((x[1] - bezel, x[1]), y, z),
-                  box(x, y, (z[0], z[0] + low)), box(x, y, (z[1] - bezel, z[1]))]  # fmt: skip
+        parts += [
+            box((x[0], x[0] + bezel), y, z),
+            box((x[1] - bezel, x[1]), y, z),
+            box(x, y, (z[0], z[0] + low)),
+            box(x, y, (z[1] - bezel, z[1])),
+        ]
     hump = d.pick("box", "box", "soft", "wedge", "none")
     share, tall = d.between(0.3, 0.75), d.between(0.35, 0.8)
     out = thick + d.between(1.0, 4.0) * unit
@@ -80,13 +87,13 @@ def _flat(d: Draw, x, z, thick: float, unit: float) -> list[Part]:
     return parts
 
 
-def _curved(x, z, thick: float, bend: float) -> list[Part]:
+def _curved(x: Interval, z: Interval, thick: float, bend: float) -> list[Part]:
     radius = (x[1] - x[0]) / (2 * np.sin(bend))
     wall = arc_wall((radius, radius), (np.pi / 2 - bend, np.pi / 2 + bend), thick, z)
     return [wall.moved(y=thick - radius)]
 
 
-def _tube(d: Draw, x, z, unit: float) -> tuple[list[Part], float]:
+def _tube(d: Draw, x: Interval, z: Interval, unit: float) -> tuple[list[Part], float]:
     """A cathode-ray tube: a box that narrows towards the back."""
     deep = (x[1] - x[0]) * d.between(0.65, 1.05)
     front = deep * d.between(0.15, 0.5)
@@ -103,15 +110,21 @@ def _tube(d: Draw, x, z, unit: float) -> tuple[list[Part], float]:
     body = loft(np.stack([np.insert(section, 1, at, axis=1) for section, at in sections]))
     bezel, out = d.between(1.2, 2.4) * unit, -d.between(0.9, 1.6) * unit
     y = (out, unit)
-    frame = [box((x[0], x[0] + bezel), y, z), box((x[1] - bezel, x[1]), y, z),
-             box(x, y, (z[0], z[0] + bezel * 1.8)), box(x, y, (z[1] - bezel, z[1]))]  # fmt: skip
+    frame = [
+        box((x[0], x[0] + bezel), y, z),
+        box((x[1] - bezel, x[1]), y, z),
+        box(x, y, (z[0], z[0] + bezel * 1.8)),
+        box(x, y, (z[1] - bezel, z[1])),
+    ]
     return [body, *(frame if d.chance(0.8) else [])], deep * 0.5
 
 
-def _stand(d: Draw, width: float, mount, low: float, behind: float, unit: float) -> list[Part]:
+def _stand(
+    d: Draw, width: float, mount: Point, low: float, behind: float, unit: float
+) -> list[Part]:
     kind = d.pick("round", "plate", "plate", "vee", "feet", "arch", "easel", "block", "bent")
     reach = width * d.between(0.2, 0.42)
-    thick = d.between(1.2, 2.0) * unit
+    thick = d.between(1.4, 2.2) * unit
     neck = width * d.between(0.05, 0.18)
     neck = max(neck, 0.9 * unit)
     at = mount[1] + d.between(0.0, 1.5) * unit
@@ -151,15 +164,22 @@ def _stand(d: Draw, width: float, mount, low: float, behind: float, unit: float)
         ]
         return [tube(path, thick * 0.7, 6)]
     if kind == "easel":
-        return [beam((0.0, at, mount[2]), (0.0, rear + reach * 0.5, thick / 2), 2 * neck),
-                box((-reach, reach), (front * 0.5, behind), (0.0, low + thick))]  # fmt: skip
+        return [
+            beam((0.0, at, mount[2]), (0.0, rear + reach * 0.5, thick / 2), 2 * neck),
+            box((-reach, reach), (front * 0.5, behind), (0.0, low + thick)),
+        ]
     if kind == "block":
-        return [prism(oval((-neck * 1.8, neck * 1.8), (front, rear), 5), (0.0, thick * 1.5)),
-                cylinder(max(neck, 1.2 * unit), (0.0, mount[2]), (0.0, at + unit))]  # fmt: skip
+        return [
+            prism(oval((-neck * 1.8, neck * 1.8), (front, rear), 5), (0.0, thick * 1.5)),
+            cylinder(max(neck, 1.2 * unit), (0.0, mount[2]), (0.0, at + unit)),
+        ]
     wide = width * d.between(0.15, 0.3)  # a bent sheet, foot and neck in one
-    return [box((-wide, wide), (front, rear), (0.0, thick)),
-            box((-wide, wide), (-0.6 * thick, 0.6 * thick), (0.0, np.hypot(mount[2], rear - at)))
-            .turned("x", np.arctan2(rear - at, mount[2])).moved(y=rear)]  # fmt: skip
+    return [
+        box((-wide, wide), (front, rear), (0.0, thick)),
+        box((-wide, wide), (-0.6 * thick, 0.6 * thick), (0.0, np.hypot(mount[2], rear - at)))
+        .turned("x", np.arctan2(rear - at, mount[2]))
+        .moved(y=rear),
+    ]
 
 
 def _dual(d: Draw) -> list[Part]:
@@ -167,7 +187,7 @@ def _dual(d: Draw) -> list[Part]:
     width = d.between(0.42, 0.6)
     height = width * d.between(0.5, 0.75)
     unit = 2 * width / 30
-    lift, thick = d.between(0.06, 0.2), d.between(1.2, 2.0) * unit
+    lift, thick = d.between(0.06, 0.2), d.between(1.8, 2.6) * unit
     turn, gap = d.between(0.0, 0.35), 0.6 * unit
     screen = box((gap, width), (0.0, thick), (lift, lift + height)).turned("z", -turn)
     other = screen.mirrored()
@@ -176,6 +196,14 @@ def _dual(d: Draw) -> list[Part]:
             "z", -turn
         )
         other = tall.mirrored()
-    return [screen, other] + _stand(d, width, (0.0, thick, lift + height / 2), lift, thick, unit) + [
-        box((-width * 0.5, width * 0.5), (thick * 0.5, thick * 0.5 + 1.6 * unit),
-            (lift + height * 0.45, lift + height * 0.6))]  # fmt: skip
+    return (
+        [screen, other]
+        + _stand(d, width, (0.0, thick, lift + height / 2), lift, thick, unit)
+        + [
+            box(
+                (-width * 0.5, width * 0.5),
+                (thick * 0.5, thick * 0.5 + 1.6 * unit),
+                (lift + height * 0.45, lift + height * 0.6),
+            )
+        ]
+    )

@@ -4,7 +4,17 @@ import numpy as np
 
 from rotdis.data.furniture.cabinet import Cell, cabinet, draw_fronts, grid_cells, support
 from rotdis.data.furniture.draw import Draw
-from rotdis.data.furniture.parts import Part, arc_wall, box, cylinder, leg, oval, prism, revolve
+from rotdis.data.furniture.parts import (
+    Interval,
+    Part,
+    arc_wall,
+    box,
+    cylinder,
+    leg,
+    oval,
+    prism,
+    revolve,
+)
 
 
 def build(d: Draw) -> list[Part]:
@@ -26,8 +36,11 @@ def build(d: Draw) -> list[Part]:
     top = (height - 0.01, height + d.between(1.5, 3.5) * unit)
     if extra == "rim" and kind != "round":
         wall = 1.3 * unit
-        parts += [box(x, (y[1] - wall, y[1]), top), box((x[0], x[0] + wall), (y[0] / 2, y[1]), top),
-                  box((x[1] - wall, x[1]), (y[0] / 2, y[1]), top)]  # fmt: skip
+        parts += [
+            box(x, (y[1] - wall, y[1]), top),
+            box((x[0], x[0] + wall), (y[0] / 2, y[1]), top),
+            box((x[1] - wall, x[1]), (y[0] / 2, y[1]), top),
+        ]
     elif extra == "back" and kind != "round":
         parts.append(
             box(x, (y[1] - 1.4 * unit, y[1]), (0.3 * height, height + d.between(2, 6) * unit))
@@ -35,8 +48,14 @@ def build(d: Draw) -> list[Part]:
     elif extra == "lamp":
         at = (d.between(-0.25, 0.25) * width, d.between(0.05, 0.25) * depth)
         stem, shade = d.between(3, 6) * unit, d.between(2.5, 4.5) * unit
-        profile = [(2 * unit, -0.1 * unit), (2 * unit, unit), (0.8 * unit, 1.5 * unit), (0.8 * unit, stem),
-                   (shade, stem), (shade * d.between(0.5, 1), stem + d.between(3, 5) * unit)]  # fmt: skip
+        profile = [
+            (2 * unit, -0.1 * unit),
+            (2 * unit, unit),
+            (0.8 * unit, 1.5 * unit),
+            (0.8 * unit, stem),
+            (shade, stem),
+            (shade * d.between(0.5, 1), stem + d.between(3, 5) * unit),
+        ]
         parts.append(revolve([(r, height + z) for r, z in profile], at))
     elif extra == "books":
         side = d.side()
@@ -72,14 +91,14 @@ def _cells(d: Draw) -> list[Cell]:
     return [Cell((0, 1), (0, cut), "open"), Cell((0, 1), (cut, 1), "open")]
 
 
-def _cabinet(d: Draw, x, y, top: float, unit: float) -> list[Part]:
+def _cabinet(d: Draw, x: Interval, y: Interval, top: float, unit: float) -> list[Part]:
     foot = d.between(1.0, 6.0) * unit if d.chance(0.7) else 0.0
     return cabinet(x, y, (foot, top), _cells(d), draw_fronts(d, unit)) + support(
         d, x, y, foot, unit
     )
 
 
-def _table(d: Draw, x, y, top: float, unit: float) -> list[Part]:
+def _table(d: Draw, x: Interval, y: Interval, top: float, unit: float) -> list[Part]:
     """A drawer on four long legs, often with a shelf between them."""
     low = top * d.between(0.45, 0.75)
     parts = cabinet(x, y, (low, top), grid_cells(d, d.whole(1, 2), 1), draw_fronts(d, unit))
@@ -101,7 +120,7 @@ def _table(d: Draw, x, y, top: float, unit: float) -> list[Part]:
     return parts
 
 
-def _tower(d: Draw, x, y, top: float, unit: float) -> list[Part]:
+def _tower(d: Draw, x: Interval, y: Interval, top: float, unit: float) -> list[Part]:
     """Boards on a spine: C- or Z-shaped, open to the front and one side."""
     wall = d.between(1.3, 2.5) * unit
     side = d.side()
@@ -118,7 +137,7 @@ def _tower(d: Draw, x, y, top: float, unit: float) -> list[Part]:
     return parts
 
 
-def _round(d: Draw, x, y, top: float, unit: float) -> list[Part]:
+def _round(d: Draw, x: Interval, y: Interval, top: float, unit: float) -> list[Part]:
     """A drum with a compartment open to the front, or a disc on a column."""
     foot = d.between(0.0, 6.0) * unit
     shelf = foot + (top - foot) * d.between(0.3, 0.7)
@@ -141,7 +160,7 @@ def _round(d: Draw, x, y, top: float, unit: float) -> list[Part]:
     return parts
 
 
-def _step(d: Draw, x, y, top: float, unit: float) -> list[Part]:
+def _step(d: Draw, x: Interval, y: Interval, top: float, unit: float) -> list[Part]:
     """A full cabinet at one side, a lower or open half at the other."""
     cut = d.between(-0.2, 0.2) * x[1]
     closed, other = ((x[0], cut), (cut, x[1])) if d.chance(0.5) else ((cut, x[1]), (x[0], cut))

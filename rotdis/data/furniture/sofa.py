@@ -4,6 +4,7 @@ import numpy as np
 
 from rotdis.data.furniture.draw import Draw
 from rotdis.data.furniture.parts import (
+    Interval,
     Part,
     arc_wall,
     arch,
@@ -70,7 +71,7 @@ def build(d: Draw) -> list[Part]:
     return parts
 
 
-def _arm(d: Draw, kind: str, x, y, low: float, top: float) -> list[Part]:
+def _arm(d: Draw, kind: str, x: Interval, y: Interval, low: float, top: float) -> list[Part]:
     middle, radius = (x[0] + x[1]) / 2, (x[1] - x[0]) / 2
     if kind == "box":
         return [box(x, y, (low, top))]
@@ -92,7 +93,17 @@ def _arm(d: Draw, kind: str, x, y, low: float, top: float) -> list[Part]:
     return [prism(np.array(outline), x, "x")]
 
 
-def _corner(d, side, span, y, z, reach, wide, back_thick, back) -> list[Part]:
+def _corner(
+    d: Draw,
+    side: int,
+    span: Interval,
+    y: Interval,
+    z: Interval,
+    reach: float,
+    wide: float,
+    back_thick: float,
+    back: float,
+) -> list[Part]:
     """The short limb of an L: a chaise without a back, or a second bench with one."""
     x = (span[1] - wide, span[1]) if side > 0 else (span[0], span[0] + wide)
     fore = (y[0] - reach, y[0] + 0.05)
@@ -106,7 +117,17 @@ def _corner(d, side, span, y, z, reach, wide, back_thick, back) -> list[Part]:
     return parts
 
 
-def _back(d, x, span, rear, levels, thick, count, lean, unit) -> list[Part]:
+def _back(
+    d: Draw,
+    x: Interval,
+    span: Interval,
+    rear: float,
+    levels: tuple[float, float, float],
+    thick: float,
+    count: int,
+    lean: float,
+    unit: float,
+) -> list[Part]:
     low, seat, top = levels
     y = (rear - thick, rear)
     kind = d.pick("plain", "plain", "cushions", "cushions", "camel", "roll", "partial")

@@ -4,6 +4,7 @@ import numpy as np
 
 from rotdis.data.furniture.draw import Draw
 from rotdis.data.furniture.parts import (
+    Interval,
     Part,
     beam,
     box,
@@ -13,7 +14,7 @@ from rotdis.data.furniture.parts import (
     prism,
     revolve,
     soft_box,
-)  # fmt: skip
+)
 
 
 def build(d: Draw) -> list[Part]:
@@ -28,15 +29,16 @@ def build(d: Draw) -> list[Part]:
         depth = width = min(width, 1.4)
     unit = np.sqrt(width**2 + depth**2 + height**2) / 30
     x, y = (-width / 2, width / 2), (-depth / 2, depth / 2)
-    top = (height - d.between(1.1, 2.8) * unit, height)
+    top = (height - d.between(1.3, 2.8) * unit, height)
     parts = [_top(d, shape, x, y, top)]
     hold = 1.0 if shape in ("rect", "soft") else 0.64  # keeps corner legs under a round top
     hx, hy = (x[0] * hold, x[1] * hold), (y[0] * hold, y[1] * hold)
     if shape == "half":
         hy = (y[0] + 0.27 * depth, y[1])
     thick = d.between(1.5, 3.2) * unit
-    kind = d.pick("legs", "legs", "legs", "pedestal", "twin", "trestle", "slabs", "cross", "three",
-                  "drum")  # fmt: skip
+    kind = d.pick(
+        "legs", "legs", "legs", "pedestal", "twin", "trestle", "slabs", "cross", "three", "drum"
+    )
     parts += _SUPPORTS[kind](d, hx, hy, top[0] + 0.005, thick, unit)
     if shape in ("rect", "soft") and d.chance(0.25):  # a drawer box under the top
         half = width * d.between(0.15, 0.4)
@@ -53,13 +55,15 @@ def build(d: Draw) -> list[Part]:
     if d.chance(0.12):  # something stands on it
         radius = d.between(1.5, 3.0) * unit
         at = (d.between(-0.3, 0.3) * width, d.between(-0.2, 0.2) * depth)
-        profile = [(radius * s, height - 0.01 + radius * h)
-                   for s, h in ((0.6, 0), (1, 0.8), (0.8, 1.8), (0.5, 2.4))]  # fmt: skip
+        profile = [
+            (radius * s, height - 0.01 + radius * h)
+            for s, h in ((0.6, 0), (1, 0.8), (0.8, 1.8), (0.5, 2.4))
+        ]
         parts.append(revolve(profile, at))
     return parts
 
 
-def _top(d: Draw, shape: str, x, y, z) -> Part:
+def _top(d: Draw, shape: str, x: Interval, y: Interval, z: Interval) -> Part:
     if shape == "rect":
         return box(x, y, z)
     if shape == "soft":
@@ -73,7 +77,7 @@ def _top(d: Draw, shape: str, x, y, z) -> Part:
     return prism(oval(x, y, d.between(2, 2.6)), z)
 
 
-def _legs(d: Draw, x, y, top, thick, unit) -> list[Part]:
+def _legs(d: Draw, x: Interval, y: Interval, top: float, thick: float, unit: float) -> list[Part]:
     inset = thick / 2 + (d.between(0.0, 0.15) * (x[1] - x[0]) if d.chance(0.4) else 0.0)
     inset_y = min(inset, 0.3 * (y[1] - y[0]))
     xs, ys = (x[0] + inset, x[1] - inset), (y[0] + inset_y, y[1] - inset_y)
@@ -81,8 +85,9 @@ def _legs(d: Draw, x, y, top, thick, unit) -> list[Part]:
     foot, round_ = thick * d.between(0.75, 1.1), d.chance(0.4)
     parts = [
         leg((cx, cy, top), (cx * (1 + splay), cy * (1 + splay), 0.0), thick, foot, round_)
-        for cx in xs for cy in ys
-    ]  # fmt: skip
+        for cx in xs
+        for cy in ys
+    ]
     extra = d.pick("none", "none", "apron", "shelf", "shelf", "h", "rails", "middle")
     level = top * d.between(0.12, 0.45)
     out = 1 + splay * (1 - level / top)  # where splayed legs are at that level
@@ -104,14 +109,22 @@ def _legs(d: Draw, x, y, top, thick, unit) -> list[Part]:
     return parts
 
 
-def _pedestal(d: Draw, x, y, top, thick, unit) -> list[Part]:
+def _pedestal(
+    d: Draw, x: Interval, y: Interval, top: float, thick: float, unit: float
+) -> list[Part]:
     reach = d.between(0.5, 0.95) * min(x[1], y[1])
     neck = thick * d.between(0.6, 1.1)
     kind = d.pick("turned", "plate", "claws", "square")
     if kind == "turned":
         belly = thick * d.between(0.8, 1.6)
-        profile = [(reach, 0), (reach, 1.2 * unit), (neck, 0.2 * top + unit), (belly, 0.5 * top),
-                   (neck, 0.8 * top), (belly, top)]  # fmt: skip
+        profile = [
+            (reach, 0),
+            (reach, 1.2 * unit),
+            (neck, 0.2 * top + unit),
+            (belly, 0.5 * top),
+            (neck, 0.8 * top),
+            (belly, top),
+        ]
         return [revolve(profile)]
     if kind == "claws":
         count = d.whole(3, 5)
@@ -126,7 +139,7 @@ def _pedestal(d: Draw, x, y, top, thick, unit) -> list[Part]:
     return [plate, prism(oval((-neck, neck), (-neck, neck), power), (0.5 * unit, top))]
 
 
-def _twin(d: Draw, x, y, top, thick, unit) -> list[Part]:
+def _twin(d: Draw, x: Interval, y: Interval, top: float, thick: float, unit: float) -> list[Part]:
     at = x[1] * d.between(0.45, 0.75)
     foot = y[1] * d.between(0.5, 0.9)
     parts = []
@@ -138,7 +151,9 @@ def _twin(d: Draw, x, y, top, thick, unit) -> list[Part]:
     return parts
 
 
-def _trestle(d: Draw, x, y, top, thick, unit) -> list[Part]:
+def _trestle(
+    d: Draw, x: Interval, y: Interval, top: float, thick: float, unit: float
+) -> list[Part]:
     at, cross = x[1] * d.between(0.6, 0.9), d.chance(0.5)
     wide = y[1] * d.between(0.7, 0.95)
     parts = []
@@ -157,12 +172,14 @@ def _trestle(d: Draw, x, y, top, thick, unit) -> list[Part]:
     return parts
 
 
-def _slabs(d: Draw, x, y, top, thick, unit) -> list[Part]:
+def _slabs(d: Draw, x: Interval, y: Interval, top: float, thick: float, unit: float) -> list[Part]:
     inset, narrow = d.between(0.0, 0.2) * x[1], d.between(0.6, 1.0)
     wide = max(1.2 * unit, thick * 0.7)
     ys = (y[0] * narrow, y[1] * narrow)
-    parts = [box((x[0] + inset, x[0] + inset + wide), ys, (0.0, top)),
-             box((x[1] - inset - wide, x[1] - inset), ys, (0.0, top))]  # fmt: skip
+    parts = [
+        box((x[0] + inset, x[0] + inset + wide), ys, (0.0, top)),
+        box((x[1] - inset - wide, x[1] - inset), ys, (0.0, top)),
+    ]
     if d.chance(0.5):
         level = top * d.between(0.0, 0.5)
         parts.append(box((x[0] + inset, x[1] - inset), ys, (level, level + 1.3 * unit)))
@@ -171,7 +188,7 @@ def _slabs(d: Draw, x, y, top, thick, unit) -> list[Part]:
     return parts
 
 
-def _cross(d: Draw, x, y, top, thick, unit) -> list[Part]:
+def _cross(d: Draw, x: Interval, y: Interval, top: float, thick: float, unit: float) -> list[Part]:
     rx, ry, wide = (
         x[1] * d.between(0.5, 0.9),
         y[1] * d.between(0.5, 0.9),
@@ -183,7 +200,7 @@ def _cross(d: Draw, x, y, top, thick, unit) -> list[Part]:
     ]
 
 
-def _three(d: Draw, x, y, top, thick, unit) -> list[Part]:
+def _three(d: Draw, x: Interval, y: Interval, top: float, thick: float, unit: float) -> list[Part]:
     splay, round_ = d.between(1.0, 1.35), d.chance(0.7)
     parts = []
     for i in range(3):
@@ -197,15 +214,24 @@ def _three(d: Draw, x, y, top, thick, unit) -> list[Part]:
     return parts
 
 
-def _drum(d: Draw, x, y, top, thick, unit) -> list[Part]:
+def _drum(d: Draw, x: Interval, y: Interval, top: float, thick: float, unit: float) -> list[Part]:
     rx, ry = x[1] * d.between(0.4, 0.85), y[1] * d.between(0.4, 0.85)
     waist, power = d.between(0.5, 1.0), d.pick(2, 2, 12)
     ring = oval((-rx, rx), (-ry, ry), power)
-    return [prism(ring, (0.0, top))] if waist > 0.85 else [
-        prism(ring * waist, (0.0, top)), prism(ring, (0.0, d.between(1.2, 2.5) * unit))]  # fmt: skip
+    return (
+        [prism(ring, (0.0, top))]
+        if waist > 0.85
+        else [prism(ring * waist, (0.0, top)), prism(ring, (0.0, d.between(1.2, 2.5) * unit))]
+    )
 
 
 _SUPPORTS = {
-    "legs": _legs, "pedestal": _pedestal, "twin": _twin, "trestle": _trestle, "slabs": _slabs,
-    "cross": _cross, "three": _three, "drum": _drum,
-}  # fmt: skip
+    "legs": _legs,
+    "pedestal": _pedestal,
+    "twin": _twin,
+    "trestle": _trestle,
+    "slabs": _slabs,
+    "cross": _cross,
+    "three": _three,
+    "drum": _drum,
+}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rotdis.data.furniture.draw import Draw
-from rotdis.data.furniture.parts import Part, box, cylinder, loft, prism, soft_box, tube
+from rotdis.data.furniture.parts import Interval, Part, box, cylinder, loft, prism, soft_box, tube
 
 
 def _egg(half: float, front: float, rear: float, power: float, points: int = 24) -> np.ndarray:
@@ -33,7 +33,9 @@ def _ring(outline: np.ndarray, scale: float, z: float, shift: float = 0.0, squas
     return np.insert(points, 2, z, axis=1)
 
 
-def _bowl(d, half, front, rear, rim, power, unit) -> tuple[list[Part], bool]:
+def _bowl(
+    d: Draw, half: float, front: float, rear: float, rim: float, power: float, unit: float
+) -> tuple[list[Part], bool]:
     outline = _egg(half, front, rear, power)
     wall = d.between(0.68, 0.8)  # the opening's size relative to the rim's outline
     floor = rim * d.between(0.35, 0.55)
@@ -68,7 +70,9 @@ def _bowl(d, half, front, rear, rim, power, unit) -> tuple[list[Part], bool]:
     return parts, kind == "hung"
 
 
-def _seat_and_lid(d, half, front, rear, z, power, unit) -> list[Part]:
+def _seat_and_lid(
+    d: Draw, half: float, front: float, rear: float, z: Interval, power: float, unit: float
+) -> list[Part]:
     outline = _egg(half * 1.03, front * 1.03, rear * 0.9, power)
     opening = d.between(0.55, 0.68)
     kind = d.pick("open", "open", "open", "closed", "seat", "up", "none")
@@ -91,7 +95,7 @@ def _seat_and_lid(d, half, front, rear, z, power, unit) -> list[Part]:
     return [ring, lid]
 
 
-def _annulus(outline: np.ndarray, opening: float, z) -> Part:
+def _annulus(outline: np.ndarray, opening: float, z: Interval) -> Part:
     """A flat ring: a closed strip of sections around the hole, so it has no caps."""
     inner = outline * opening
     sections = np.stack(
@@ -108,7 +112,7 @@ def _annulus(outline: np.ndarray, opening: float, z) -> Part:
     return Part(sections.reshape(-1, 3), faces)
 
 
-def _flush(d, half, rear, rim, unit, hung) -> list[Part]:
+def _flush(d: Draw, half: float, rear: float, rim: float, unit: float, hung: bool) -> list[Part]:
     """The cistern: on the bowl, behind it, in a frame, high on a pipe, or a bare valve."""
     kind = d.pick("tank", "tank", "tank", "soft", "taper", "one", "high", "valve")
     if hung:

@@ -1,0 +1,49 @@
+# Sourced by the scripts beside it: makes or reuses .venv at the checkout's root.
+#
+#     install EXTRAS [EXTRAS_THAT_DO_AS_WELL ...]
+#
+# installs the project with these extras, editable, unless that was done with this pyproject.toml.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+venv_python=.venv/bin/python
+
+# Prints a Python of 3.11 or later. It is run, not only found: a version manager's stub may fail.
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:+"$PYTHON"} python3.12 python3.11 python3 python; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+        if [[ -n "${PYTHON:-}" ]]; then
+            echo "PYTHON=$PYTHON is no Python of 3.11 or later" >&2
+            return 1
+        fi
+    done
+    echo "no Python of 3.11 or later found: install one, or name it: PYTHON=/path/to/python $0" >&2
+    return 1
+}
+
+fingerprint() {
+    "$venv_python" - <<'PYTHON'
+import hashlib, pathlib, sys
+print(hashlib.sha256(pathlib.Path("pyproject.toml").read_bytes()).hexdigest(), sys.version_info[:2])
+PYTHON
+}
+
+install() {
+    local extras python
+    if ! "$venv_python" -m pip --version >/dev/null 2>&1; then
+        python=$(find_python)
+        echo "making .venv with $("$python" --version)"
+        "$python" -m venv --clear .venv
+    fi
+    for extras in "$@"; do
+        if [[ "$(cat ".venv/.rotdis-$extras" 2>/dev/null)" == "$(fingerprint)" ]]; then
+            return
+        fi
+    done
+    echo "installing rotdis[$1] into .venv, which takes some minutes the first time"
+    "$venv_python" -m pip install --quiet --disable-pip-version-check --editable ".[$1]"
+    fingerprint >".venv/.rotdis-$1"
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Checks the project from a bare checkout: style, then all tests. Arguments go to pytest:
+#
+#     bash launch/test.sh [-k NAME ...]
+#
+# Needs Python 3.11 or later ($PYTHON says which) and, the first time, the network.
+set -euo pipefail
+source "$(dirname "$0")/environment.sh"
+
+install test
+"$venv_python" -m ruff check .
+"$venv_python" -m ruff format --check .
+# On the CPU: two workers would take a GPU's memory from each other.
+JAX_PLATFORMS=${JAX_PLATFORMS:-cpu} exec "$venv_python" -m pytest -n 2 "$@"

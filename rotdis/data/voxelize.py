@@ -1,0 +1,81 @@
+"""Turns a mesh, in the data stage, into the solid occupancy of a normalized grid.
+
+A point is inside where the generalized winding number exceeds one half (Jacobson et al., "Robust
+inside-outside segmentation using generalized winding numbers", 2013; computed as Barill et al.,
+"Fast winding numbers for soups and clouds", 2018), which holds up for open and intersecting meshes.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from rotdis.data.meshes import MeshError
+from rotdis.data.normalize import RADIUS_FRACTION, enclosing_ball
+
+if TYPE_CHECKING:
+    import trimesh
+
+# Points whose winding number is taken at once: bounds the memory at high resolutions.
+_CHUNK = 1 << 20
+
+
+def voxelize(
+    mesh: "trimesh.Trimesh", resolution: int, supersample: int = 1
+) -> Float[np.ndarray, "d d d"]:
+    """Samples a mesh's inside on a grid in which its smallest enclosing ball is normalized.
+
+    Args:
+        mesh: as `meshes.load_mesh` and `clean_mesh` return it.
+        resolution: D, the grid's side in voxels.
+        supersample: s; each voxel is the mean of s^3 samples spread evenly over it.
+
+    Returns:
+        Occupancy, float32 (D, D, D), axes (x, y, z): 0 or 1 for s = 1, multiples of 1/s^3 else.
+
+    Raises:
+        MeshError: no sample lies inside: a flat or empty mesh, or one too thin for the resolution.
+    """
+    if resolution < 1 or supersample < 1:
+        raise ValueError(f"resolution {resolution} and supersample {supersample} must be positive")
+    name = mesh.metadata.get("name", "the mesh")
+    vertices = mesh.vertices[np.unique(mesh.faces)] if len(mesh.faces) else np.zeros((0, 3))
+    if not len(vertices):
+        raise MeshError(f"{name}: the mesh has no faces")
+    centre, radius = enclosing_ball(vertices)
+    if radius == 0:
+        raise MeshError(f"{name}: all points of the mesh are one point")
+    # The ball becomes the unit ball: fast_winding_number computes in single precision.
+    vertices = (np.asarray(mesh.vertices) - centre) / radius
+    side = resolution * supersample
+    axis = (np.arange(side) - (side - 1) / 2) / (RADIUS_FRACTION * side / 2)
+    inside = _inside(vertices, np.asarray(mesh.faces), axis)
+    if not inside.any():
+        raise MeshError(
+            f"{name}: the mesh encloses no volume at resolution {resolution} "
+            "(a flat or hollow surface, or one thinner than a voxel)"
+        )
+    blocks = inside.reshape((resolution, supersample) * 3)
+    return blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def _inside(
+    vertices: Float[np.ndarray, "v 3"], faces: np.ndarray, axis: Float[np.ndarray, " n"]
+) -> Bool[np.ndarray, "n n n"]:
+    """Whether each point of the grid axis^3 is inside; beyond the unit ball none is."""
+    import igl
+
+    squares = axis**2
+    in_ball = squares[:, None, None] + squares[:, None] + squares <= 1
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    for dimension in range(3):
+        outside = (axis < low[dimension]) | (axis > high[dimension])
+        in_ball[(slice(None),) * dimension + (outside,)] = False
+    candidates = np.flatnonzero(in_ball)
+    inside = np.zeros(in_ball.size, dtype=bool)
+    for start in range(0, len(candidates), _CHUNK):
+        chunk = candidates[start : start + _CHUNK]
+        points = np.stack([axis[i] for i in np.unravel_index(chunk, in_ball.shape)], axis=1)
+        number = igl.fast_winding_number(vertices, faces, points)
+        inside[chunk] = np.abs(number) > 0.5
+    return inside.reshape(in_ball.shape)

@@ -1,0 +1,157 @@
+"""A trained model on the user's own meshes: pose, canonical mesh, reconstruction and code of each."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+from PIL import Image
+from skimage import measure
+
+from rotdis.data import meshes, normalize, voxelize
+from rotdis.errors import DataError, RotdisError
+from rotdis.inference import Model
+from rotdis.pictures import contact_sheet, draw
+from rotdis.progress import Progress
+from rotdis.render import CANONICAL_COLOR, INPUT_COLOR, RECONSTRUCTION_COLOR
+
+SUFFIXES = (".off", ".obj", ".stl", ".ply", ".glb")
+_BATCH = 32
+
+
+def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[dict]:
+    """Infers the pose of every mesh and writes what follows from it.
+
+    Into `output`: `poses.json`, a row per mesh with its `file`, its `pose` (4x4, rigid; it maps the
+    mesh's points into the canonical frame, the centre of the smallest enclosing ball to the
+    origin), the `weight` of that pose's hypothesis, and the `runner_up` with its own; `codes.npz`
+    with the codes `z_mean` of all; and for each mesh NAME `NAME_canonical.ply`, the mesh in the
+    canonical frame, `NAME_reconstruction.ply` beside it, and the picture `NAME.png`. A file that
+    cannot be used is reported and left out.
+
+    Args:
+        model: the trained model.
+        source: a mesh file, or a folder that is searched with all its subfolders.
+        output: a folder, made where missing.
+
+    Returns:
+        The rows of `poses.json`.
+
+    Raises:
+        DataError: there is no such file or folder, or nothing in it can be used.
+    """
+    source, output = Path(source), Path(output)
+    paths = _find(source)
+    output.mkdir(parents=True, exist_ok=True)
+    rows, codes, skipped = [], [], []
+    with Progress(len(paths), label="reconstruct", unit="mesh") as progress:
+        for start in range(0, len(paths), _BATCH):
+            loaded = []
+            for path in paths[start : start + _BATCH]:
+                try:
+                    mesh = meshes.load_mesh(path).mesh
+                    loaded.append((path, mesh, voxelize.voxelize(mesh, model.resolution, 2)))
+                except RotdisError as error:
+                    skipped.append(str(error))
+            if loaded:
+                new_rows, new_codes = _process(model, loaded, source, output)
+                rows += new_rows
+                codes.append(new_codes)
+            progress.update(min(start + _BATCH, len(paths)))
+    for message in skipped:
+        print(f"skipped: {message}")
+    if not rows:
+        raise DataError(f"{source}: none of its {len(paths)} meshes could be used (see above)")
+    _write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
+    np.savez(output / "codes.npz", file=[r["file"] for r in rows], z_mean=np.concatenate(codes))
+    print(f"{len(rows)} meshes reconstructed, {len(skipped)} skipped: {output}")
+    return rows
+
+
+def pose_matrix(
+    centre: Float[np.ndarray, " 3"], rotation: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "4 4"]:
+    """Returns the rigid motion of an object with inferred `rotation` into the canonical frame."""
+    pose = np.eye(4)
+    pose[:3, :3] = rotation.T
+    pose[:3, 3] = -rotation.T @ centre
+    return pose
+
+
+def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trimesh.Trimesh:
+    """Returns the surface at 0.5 by marching cubes, about the origin.
+
+    Args:
+        occupancy: on a normalized grid.
+        radius: that of the object's smallest enclosing ball, in the units wanted.
+    """
+    size = len(occupancy)
+    if occupancy.max() <= 0.5:
+        return trimesh.Trimesh()
+    padded = np.pad(occupancy, 1)
+    # With the gradient going down outwards ("descent") the faces' normals point outwards.
+    vertices, faces, _, _ = measure.marching_cubes(padded, 0.5, gradient_direction="descent")
+    scale = radius / (normalize.RADIUS_FRACTION * size / 2)
+    return trimesh.Trimesh((vertices - 1 - (size - 1) / 2) * scale, faces)
+
+
+def _find(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise DataError(f"--input: there is no file or folder {source}")
+    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise DataError(f"--input: {source} holds no mesh ({', '.join(SUFFIXES)})")
+    return paths
+
+
+def _process(model: Model, loaded: list, source: Path, output: Path) -> tuple[list[dict], np.ndarray]:
+    voxels = np.stack([grid for _, _, grid in loaded])
+    code = model.encode(voxels)
+    canonical = model.canonicalize(voxels)
+    upright = np.broadcast_to(np.eye(3, dtype=np.float32), code.rotation.shape)
+    decoded = model.decode(code.z_mean, upright if code.posterior else code.rotation)
+    pictures = zip(
+        draw(voxels, INPUT_COLOR),
+        draw(canonical, CANONICAL_COLOR),
+        draw(decoded, RECONSTRUCTION_COLOR),
+        strict=True,
+    )
+    rows = []
+    for index, ((path, mesh, _), pictured) in enumerate(zip(loaded, pictures, strict=True)):
+        centre, radius = normalize.enclosing_ball(mesh.vertices)
+        name = path.relative_to(source).as_posix() if source.is_dir() else path.name
+        row = {"file": name, "pose": pose_matrix(centre, code.rotation[index]).tolist()}
+        if code.posterior is not None:
+            weights = np.exp(code.posterior.log_weights[index])
+            order = np.argsort(-weights)
+            second = code.posterior.rotations[index, order[1]]
+            row["weight"] = float(weights[order[0]])
+            row["runner_up"] = {
+                "pose": pose_matrix(centre, second).tolist(),
+                "weight": float(weights[order[1]]),
+            }
+        rows.append(row)
+        stem = name.replace("/", "_")
+        posed = mesh.copy()
+        posed.apply_transform(np.asarray(row["pose"]))
+        _export(posed, output / f"{stem}_canonical.ply")
+        _export(surface(decoded[index], radius), output / f"{stem}_reconstruction.ply")
+        sheet = contact_sheet([list(pictured)], column_labels=["input", "canonical", "decoded"])
+        Image.fromarray(sheet).save(output / f"{stem}.png")
+    return rows, code.z_mean
+
+
+def _export(mesh: trimesh.Trimesh, path: Path) -> None:
+    if len(mesh.faces):
+        _write(path, mesh.export(file_type="ply"))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

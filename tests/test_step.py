@@ -1,0 +1,144 @@
+"""Laws of the training step: the same gradients whatever the devices, and what the loss sees."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+
+from rotdis import step
+from rotdis.config import base_config
+from rotdis.geometry import so3
+from rotdis.models import rotation_vae
+
+BATCH = 8
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = base_config()
+    config.data.resolution = 16
+    config.data.partial = False
+    config.model.width = config.pose.width = 8
+    config.model.latent_size = 4
+    config.model.volume_size, config.model.volume_channels = 8, 2
+    config.train.batch_size = BATCH
+    config.optimizer.warmup_steps = 1
+    return config
+
+
+@pytest.fixture(scope="module")
+def model(config):
+    return rotation_vae.create(config)
+
+
+@pytest.fixture(scope="module")
+def state(model, config):
+    return step.init_state(model, config)
+
+
+@pytest.fixture(scope="module")
+def packed():
+    voxels = np.random.default_rng(0).uniform(size=(BATCH, 16**3)) > 0.8
+    return np.packbits(voxels, axis=1)
+
+
+def _gradients(style, count, model, config, params, packed):
+    per_device = functools.partial(step.device_gradients, model=model, config=config)
+    if style == "pmap":
+        shards = packed.reshape(count, BATCH // count, -1)
+        run = jax.pmap(
+            per_device,
+            axis_name=step.AXIS,
+            in_axes=(None, 0, None),
+            devices=jax.devices()[:count],
+        )
+        results = run(params, shards, jnp.asarray(3))
+        return jax.tree.map(lambda leaf: np.asarray(leaf[0]), results)
+    mesh = jax.make_mesh(
+        (count,), (step.AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
+    )
+    run = jax.shard_map(
+        per_device,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(step.AXIS), PartitionSpec()),
+        out_specs=PartitionSpec(),
+    )
+    return jax.tree.map(np.asarray, jax.jit(run)(params, packed, jnp.asarray(3)))
+
+
+@pytest.fixture(scope="module")
+def single(model, config, state, packed):
+    return _gradients("shard_map", 1, model, config, state.params, packed)
+
+
+@pytest.mark.parametrize(
+    "style, count", [("shard_map", 2), ("shard_map", 8), ("pmap", 1), ("pmap", 2), ("pmap", 8)]
+)
+def test_gradients_are_the_same_on_any_number_of_devices(
+    style, count, single, model, config, state, packed
+):
+    gradients, metrics = _gradients(style, count, model, config, state.params, packed)
+    scale = float(optax.global_norm(single[0]))
+    assert scale > 1
+    for ours, expected in zip(
+        jax.tree.leaves(gradients), jax.tree.leaves(single[0]), strict=True
+    ):
+        # Only the order of the sums differs.
+        assert np.abs(ours - expected).max() < 1e-5 * scale
+    for name, value in metrics.items():
+        assert np.isclose(value, single[1][name], rtol=1e-4, atol=1e-5), name
+
+
+def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(single, model, config, state):
+    """Against the plain gradient, without any mapped axis."""
+    del single
+    x = jnp.ones((2, 16, 16, 16)).at[:, :8].set(0)
+    keys = jax.random.split(jax.random.key(0), 2)
+    loss = functools.partial(step.loss_and_metrics, model=model, config=config)
+    both = jax.jit(lambda p: loss(p, x=x, keys=keys)[0])(state.params)
+    halves = [
+        jax.jit(lambda p, i=i: loss(p, x=x[i : i + 1], keys=keys[i : i + 1])[0])(state.params)
+        for i in range(2)
+    ]
+    assert np.isclose(both, np.mean(halves), rtol=1e-5)
+
+
+def test_the_two_views_are_the_object_turned_by_the_rotations_named():
+    x = jnp.zeros((1, 9, 9, 9)).at[0, 8, 4, 4].set(1.0)
+    views, turns = step.make_views(x, jax.random.split(jax.random.key(1), 1), "cube")
+    assert set(np.round(np.linalg.det(turns)).ravel()) == {1.0}
+    for view, turn in zip(views[:, 0], turns[:, 0], strict=True):
+        place = 4 + 4 * turn @ jnp.array([1.0, 0, 0])
+        assert view[tuple(np.asarray(place, int))] == 1.0
+    _, turns = step.make_views(x.repeat(3, 0), jax.random.split(jax.random.key(2), 3), "so3")
+    assert float(so3.geodesic_distance(turns[0], turns[1]).min()) > 0.01
+    views, _ = step.make_views(x, jax.random.split(jax.random.key(3), 1), "none")
+    assert np.array_equal(views, jnp.stack([x, x]))
+
+
+def test_a_step_moves_parameters_and_their_average_and_counts(model, config, state, packed):
+    mesh = jax.make_mesh((1,), (step.AXIS,), axis_types=(AxisType.Auto,))
+    run = jax.jit(step.make_train_step(model, config, mesh))
+    after, metrics = run(run(state, packed)[0], packed)
+    assert int(after.step) == 2
+    assert float(metrics["learning_rate"]) > 0
+
+    def moved(a, b):
+        difference = jax.tree.map(lambda x, y: x - y, a, b)
+        return float(optax.global_norm(difference))
+
+    change = moved(after.params, state.params)
+    assert 0 < moved(after.ema_params, state.params) < change
+
+
+def test_the_learning_rate_warms_up_and_decays_to_zero(config):
+    config = config.copy_and_resolve_references()
+    config.optimizer.warmup_steps = 10
+    schedule = step.learning_rate_schedule(config)
+    assert schedule(0) == 0
+    assert np.isclose(schedule(10), config.optimizer.learning_rate)
+    assert np.isclose(schedule(config.train.steps), 0, atol=1e-9)
