@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
+from rotdis.data import scanline, winding
 from rotdis.data.meshes import MeshError
 from rotdis.data.normalize import RADIUS_FRACTION, enclosing_ball
 
@@ -63,6 +64,10 @@ def _inside(
     vertices: Float[np.ndarray, "v 3"], faces: np.ndarray, axis: Float[np.ndarray, " n"]
 ) -> Bool[np.ndarray, "n n n"]:
     """Whether each point of the grid axis^3 is inside; beyond the unit ball none is."""
+    if not winding.open_edges(faces):
+        numbers = scanline.winding_numbers(vertices, faces, axis)
+        if numbers is not None:
+            return numbers != 0
     import igl
 
     squares = axis**2

@@ -1,0 +1,149 @@
+"""Reads ModelNet as it is published: a zip, or its folder CLASS/{train,test}/*.off; downloads it."""
+
+import dataclasses
+import os
+import stat
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import ml_collections
+from tqdm import tqdm
+
+from rotdis.data.sources import SPLITS, Item, Source, file_identity
+from rotdis.errors import DataError
+
+# Princeton's addresses. Neither publishes a checksum; what arrives is checked against the length
+# that the server announces, and every entry against the checksum that the zip carries.
+URLS = {
+    "modelnet10": "http://vision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip",
+    "modelnet40": "http://modelnet.cs.princeton.edu/ModelNet40.zip",
+}
+MAX_MESH_BYTES = 256 << 20  # the largest file of ModelNet40 is about 130 MB
+
+
+@dataclasses.dataclass(frozen=True)
+class _MeshFile:
+    path: Path
+
+    def voxels(self, resolution: int, supersample: int):
+        return _voxelize(self.path.read_bytes(), self.path.name, resolution, supersample)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ZipEntry:
+    archive: Path
+    entry: str
+
+    def voxels(self, resolution: int, supersample: int):
+        try:
+            with zipfile.ZipFile(self.archive) as archive:
+                data = archive.read(self.entry)
+        except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError) as error:
+            raise DataError(f"{self.archive}: {self.entry} cannot be read ({error})") from error
+        return _voxelize(data, self.entry, resolution, supersample)
+
+
+def _voxelize(data: bytes, name: str, resolution: int, supersample: int):
+    from rotdis.data import meshes, voxelize
+
+    loaded = meshes.load_mesh(data, name=name, file_type="off")
+    return voxelize.voxelize(loaded.mesh, resolution, supersample), loaded.quirks
+
+
+def open_folder(folder: Path) -> Source:
+    """Opens a folder in ModelNet's layout.
+
+    Raises:
+        DataError: it holds no CLASS/{train,test}/*.off.
+    """
+    files = sorted(folder.glob("*/*/*.off")) or sorted(folder.glob("*/*/*/*.off"))
+    entries = [(path.parts[-3:], _MeshFile(path)) for path in files]
+    identity = {
+        "files": [f"{'/'.join(path.parts[-3:])}:{path.stat().st_size}" for path in files],
+    }
+    return _assemble(folder, folder.name, identity, entries)
+
+
+def open_zip(path: Path) -> Source:
+    """Opens a ModelNet zip; entries are read where they are, nothing is unpacked to disk.
+
+    Raises:
+        DataError: it is damaged or encrypted, or holds no CLASS/{train,test}/*.off.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [
+                (PurePosixPath(info.filename).parts[-3:], _ZipEntry(path, info.filename))
+                for info in sorted(archive.infolist(), key=lambda info: info.filename)
+                if _is_mesh(path, info)
+            ]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(
+            f"{path}: is not a complete zip ({error}); delete it and download it again"
+        ) from error
+    return _assemble(path, path.stem, file_identity(path), entries)
+
+
+def _is_mesh(path: Path, info: zipfile.ZipInfo) -> bool:
+    name = PurePosixPath(info.filename)
+    if "__MACOSX" in name.parts or name.name.startswith(".") or name.suffix.lower() != ".off":
+        return False
+    if info.flag_bits & 1:
+        raise DataError(f"{path}: {info.filename} is encrypted; unpack it and give the folder")
+    # Nothing is unpacked, so odd paths and links can do no harm; they are still no meshes.
+    linked = stat.S_ISLNK(info.external_attr >> 16)
+    return not linked and ".." not in name.parts and info.file_size <= MAX_MESH_BYTES
+
+
+def _assemble(
+    path: Path, name: str, identity: dict, entries: Iterable[tuple[tuple[str, ...], object]]
+) -> Source:
+    splits: dict[str, dict[str, Item]] = {split: {} for split in SPLITS}
+    for parts, payload in entries:
+        if len(parts) == 3 and parts[1] in SPLITS:
+            source_id = "/".join(parts)
+            splits[parts[1]].setdefault(source_id, Item(source_id, parts[0], payload))
+    classes = sorted({item.class_name for items in splits.values() for item in items.values()})
+    if not classes:
+        raise DataError(f"{path}: holds no meshes laid out as CLASS/train/*.off, CLASS/test/*.off")
+    return Source(
+        name, identity, tuple(classes), {k: list(items.values()) for k, items in splits.items()}
+    )
+
+
+def download(config: ml_collections.ConfigDict) -> Path:
+    """Returns the zip of `config.dataset`, downloaded where it is not there yet.
+
+    Raises:
+        DataError: the address fails; the message says where to put the zip by hand.
+    """
+    url = URLS[config.dataset]
+    folder = Path(config.dir).expanduser() / "downloads"
+    target = folder / url.rsplit("/", 1)[1]
+    if target.exists():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".part")
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response, partial.open("wb") as file:
+            size = int(response.headers.get("Content-Length") or 0)
+            with tqdm(total=size or None, unit="B", unit_scale=True, desc=target.name) as bar:
+                while chunk := response.read(1 << 20):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+        if size and partial.stat().st_size != size:
+            raise OSError(f"{partial.stat().st_size} of {size} bytes came")
+        if not zipfile.is_zipfile(partial):
+            raise OSError("what came is not a zip")
+    except (OSError, urllib.error.URLError, ValueError) as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            f"{url}: the download failed ({error}); get {target.name} by another way and put it at "
+            f"{target}, or give its path as --config.data.source"
+        ) from error
+    os.replace(partial, target)
+    return target

@@ -1,0 +1,303 @@
+"""Turns a source into packed voxels on disk, once: in parallel, resumable, with a summary.
+
+A prepared dataset is a folder, named after its source and a fingerprint of all that determines its
+content: `{train,validation,test}.npz` and, written last, `info.json`. Until then finished chunks
+lie in `chunks/`, so that a preparation that was killed goes on where it stood.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import ml_collections
+import numpy as np
+
+from rotdis.data import voxelset
+from rotdis.data.sources import Item, Source, open_source
+from rotdis.data.voxelset import VoxelSet
+from rotdis.errors import DataError, RotdisError
+from rotdis.progress import Progress
+
+VERSION = 1  # of the content; raised when the same source gives other voxels than before
+SPLITS = ("train", "validation", "test")
+_CHUNK = 64  # objects
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedData:
+    """A dataset ready for training.
+
+    Attributes:
+        train, validation, test: its splits; validation is held out of the source's training split.
+        directory: where it lies.
+        info: what was done: counts, what was skipped and why, quirks, seconds.
+    """
+
+    train: VoxelSet
+    validation: VoxelSet
+    test: VoxelSet
+    directory: Path
+    info: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chunk:
+    """The result of some items: rows of those that could be used, and what happened to others."""
+
+    packed: np.ndarray
+    kept: list[int]  # positions in the list of items
+    skipped: dict[str, str]  # source id -> reason
+    quirks: dict[str, int]
+
+
+def prepare(config: ml_collections.ConfigDict) -> PreparedData:
+    """Returns the dataset that `config.data` describes, prepared now where it is not yet.
+
+    Objects that cannot be used are skipped, counted and listed.
+
+    Raises:
+        DataError: the source or the prepared folder is missing or damaged, or nothing in the source
+            can be used.
+    """
+    source = open_source(config)
+    directory = _directory(source, config)
+    if not (directory / "info.json").exists():
+        _prepare(source, config, directory)
+    return _read(directory, config.aligned)
+
+
+def _directory(source: Source, config: ml_collections.ConfigDict) -> Path:
+    identity = {
+        "version": VERSION,
+        "source": source.identity,
+        "classes": source.class_names,
+        "resolution": config.resolution,
+        "supersample": config.supersample if config.partial else 1,
+        "partial": config.partial,
+        "validation_fraction": config.validation_fraction,
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    kind = "-partial" if config.partial else ""
+    name = f"{source.name}-{config.resolution}{kind}-{digest[:10]}"
+    return Path(config.dir).expanduser() / name
+
+
+def _prepare(source: Source, config: ml_collections.ConfigDict, directory: Path) -> None:
+    began = time.monotonic()
+    items = [item for split in ("train", "test") for item in source.splits[split]]
+    chunks = list(_chunks(items, config, directory))
+    kept = np.array([i for chunk in chunks for i in chunk.kept], int)
+    if not len(kept):
+        reason = next(iter(chunks[0].skipped.items())) if chunks else ("", "it is empty")
+        raise DataError(f"{source.name}: holds no usable object ({reason[0]}: {reason[1]})")
+    everything = VoxelSet(
+        packed=np.concatenate([chunk.packed for chunk in chunks if len(chunk.packed)]),
+        label=np.array([source.class_names.index(items[i].class_name) for i in kept], np.int32),
+        source_id=tuple(items[i].source_id for i in kept),
+        class_names=source.class_names,
+        resolution=config.resolution,
+        partial=config.partial,
+        aligned=config.aligned,
+    )
+    in_test = kept >= len(source.splits["train"])
+    held_out = ~in_test & np.array(
+        [_is_held_out(name, config.validation_fraction) for name in everything.source_id]
+    )
+    splits = {
+        "train": everything.select(~in_test & ~held_out),
+        "validation": everything.select(held_out),
+        "test": everything.select(in_test),
+    }
+    files = {split: _write(directory / f"{split}.npz", data) for split, data in splits.items()}
+    info = _describe(source, splits, chunks) | {
+        "files": files,
+        "resolution": config.resolution,
+        "partial": config.partial,
+        "class_names": source.class_names,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    temporary = directory / "info.tmp"
+    temporary.write_text(json.dumps(info, indent=1) + "\n")
+    os.replace(temporary, directory / "info.json")
+    shutil.rmtree(directory / "chunks", ignore_errors=True)
+    print(format_summary(info))
+
+
+def _describe(source: Source, splits: dict[str, VoxelSet], chunks: Sequence[_Chunk]) -> dict:
+    quirks = collections.Counter()
+    skipped = {}
+    for chunk in chunks:
+        quirks.update(chunk.quirks)
+        skipped |= chunk.skipped
+    training = np.concatenate([splits["train"].packed, splits["validation"].packed])
+    return {
+        "objects": {split: len(data) for split, data in splits.items()},
+        "skipped": skipped,
+        "quirks": dict(sorted(quirks.items())) | source.notes,
+        "duplicates": {
+            "within_training": len(training) - len({row.tobytes() for row in training}),
+            "test_in_training": int(
+                sum(
+                    voxelset.duplicates(splits["test"], splits[split]).sum()
+                    for split in ("train", "validation")
+                )
+            ),
+        },
+    }
+
+
+def format_summary(info: dict) -> str:
+    """Returns what a preparation did, for people."""
+    objects = ", ".join(f"{count} {split}" for split, count in info["objects"].items())
+    lines = [f"prepared {objects} objects at {info['resolution']}^3 in {info['seconds']:.0f} s"]
+    lines.append(f"  skipped: {len(info['skipped'])}")
+    for name, reason in list(info["skipped"].items())[:10]:
+        lines.append(f"    {name}: {reason}")
+    if len(info["skipped"]) > 10:
+        lines.append(f"    ... {len(info['skipped']) - 10} more, all listed in info.json")
+    for title in ("quirks", "duplicates"):
+        found = [f"{name} {count}" for name, count in info[title].items() if count]
+        lines.append(f"  {title}: {', '.join(found) or 'none'}")
+    return "\n".join(lines)
+
+
+def _is_held_out(source_id: str, fraction: float) -> bool:
+    """Chooses by a hash, so that neither order nor number of the other objects matters."""
+    digest = hashlib.sha256(source_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+
+
+def _chunks(
+    items: Sequence[Item], config: ml_collections.ConfigDict, directory: Path
+) -> Iterator[_Chunk]:
+    """Yields the results of all chunks in order; those done before are read, not made again."""
+    folder = directory / "chunks"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"config.data.dir: {directory} cannot be written ({error})") from error
+    starts = range(0, len(items), _CHUNK)
+    paths = {start: folder / f"{start:07d}.npz" for start in starts}
+    missing = [start for start in starts if not paths[start].exists()]
+    done = len(items) - sum(min(_CHUNK, len(items) - start) for start in missing)
+    with Progress(len(items), initial=done, label="prepare", unit="object") as progress:
+        for start, chunk in _process(items, missing, config):
+            _write_chunk(paths[start], chunk)
+            done += min(_CHUNK, len(items) - start)
+            progress.update(done)
+    for start in starts:
+        yield _read_chunk(paths[start])
+
+
+def _process(
+    items: Sequence[Item], starts: Sequence[int], config: ml_collections.ConfigDict
+) -> Iterator[tuple[int, _Chunk]]:
+    supersample = config.supersample if config.partial else 1
+    arguments = [
+        (start, items[start : start + _CHUNK], config.resolution, supersample, config.partial)
+        for start in starts
+    ]
+    workers = min(config.workers or os.cpu_count() or 1, len(starts))
+    if workers <= 1:
+        yield from (_process_chunk(*each) for each in arguments)
+        return
+    # Spawned, not forked: a fork of a process whose libraries run threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures = [pool.submit(_process_chunk, *each) for each in arguments]
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _process_chunk(
+    start: int, items: Sequence[Item], resolution: int, supersample: int, partial: bool
+) -> tuple[int, _Chunk]:
+    grids, kept, skipped, quirks = [], [], {}, collections.Counter()
+    for offset, item in enumerate(items):
+        try:
+            grid, found = item.payload.voxels(resolution, supersample)
+            if not (grid > 0.5).any():
+                raise DataError("no voxel is more than half full")
+        except (RotdisError, OSError, MemoryError) as error:
+            skipped[item.source_id] = str(error) or type(error).__name__
+            continue
+        grids.append(voxelset.pack(grid[None], partial)[0])
+        kept.append(start + offset)
+        quirks.update(found)
+    width = resolution**3 if partial else -(-(resolution**3) // 8)
+    packed = np.stack(grids) if grids else np.zeros((0, width), np.uint8)
+    return start, _Chunk(packed, kept, skipped, dict(quirks))
+
+
+def _write_chunk(path: Path, chunk: _Chunk) -> None:
+    notes = json.dumps({"kept": chunk.kept, "skipped": chunk.skipped, "quirks": chunk.quirks})
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, packed=chunk.packed, notes=notes)
+    os.replace(temporary, path)
+
+
+def _read_chunk(path: Path) -> _Chunk:
+    with np.load(path, allow_pickle=False) as file:
+        return _Chunk(file["packed"], **json.loads(str(file["notes"])))
+
+
+def _write(path: Path, data: VoxelSet) -> dict:
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.savez(
+            file, packed=data.packed, label=data.label, source_id=np.array(data.source_id, str)
+        )
+    os.replace(temporary, path)
+    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(directory: Path, aligned: bool) -> PreparedData:
+    try:
+        info = json.loads((directory / "info.json").read_text())
+        files = info["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(directory / "info.json", error) from error
+    splits = {}
+    for split in SPLITS:
+        path = directory / f"{split}.npz"
+        try:
+            if _digest(path) != files[split]["sha256"]:
+                raise ValueError("its checksum differs from the one noted when it was written")
+            with np.load(path, allow_pickle=False) as file:
+                splits[split] = VoxelSet(
+                    packed=file["packed"],
+                    label=file["label"],
+                    source_id=tuple(file["source_id"].tolist()),
+                    class_names=tuple(info["class_names"]),
+                    resolution=info["resolution"],
+                    partial=info["partial"],
+                    aligned=aligned,
+                )
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise _damaged(path, error) from error
+    return PreparedData(**splits, directory=directory, info=info)
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: the prepared data are damaged ({error}); delete {path.parent} and start again, "
+        "they are then prepared anew"
+    )

@@ -1,0 +1,92 @@
+"""Reads VoxNet-style archives of voxel grids: X_train, y_train, X_test, y_test."""
+
+import dataclasses
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from rotdis.data.normalize import normalize_grid
+from rotdis.data.sources import CLASSES_10, Item, Source, file_identity
+from rotdis.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class _Grid:
+    grid: np.ndarray  # booleans
+
+    def voxels(self, resolution: int, supersample: int):
+        del supersample  # the normalization samples as finely as the grid itself asks for
+        return normalize_grid(self.grid, resolution), ()
+
+
+def open_npz(path: Path) -> Source:
+    """Opens an archive; grids are occupied where above zero, of any integer or boolean type.
+
+    Labels index ModelNet10's classes in alphabetical order where there are at most ten; other
+    archives have their classes named by number.
+
+    Raises:
+        DataError: it is damaged, or holds other arrays; the message names those found.
+    """
+    splits, labels = {}, []
+    arrays = _read(path)
+    for split in ("train", "test"):
+        grids, y = arrays[f"X_{split}"], arrays[f"y_{split}"]
+        _check(path, split, grids, y)
+        labels.append(y)
+        splits[split] = (grids, y)
+    count = int(max((y.max() for y in labels if len(y)), default=0)) + 1
+    names = CLASSES_10 if count <= 10 else tuple(f"class_{i:02d}" for i in range(count))
+    notes = _repeated(*(np.concatenate([pair[i] for pair in splits.values()]) for i in (0, 1)))
+    return Source(
+        name=path.stem,
+        identity=file_identity(path),
+        class_names=names,
+        splits={
+            split: [
+                Item(f"{split}/{row:05d}", names[int(label)], _Grid(grid > 0))
+                for row, (grid, label) in enumerate(zip(grids, y, strict=True))
+            ]
+            for split, (grids, y) in splits.items()
+        },
+        notes=notes,
+    )
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    expected = ("X_train", "y_train", "X_test", "y_test")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in expected if name not in archive.files]
+            if missing:
+                raise DataError(
+                    f"{path}: is not a VoxNet-style archive: it holds the arrays "
+                    f"{', '.join(archive.files) or '(none)'}, but {', '.join(expected)} are needed"
+                )
+            return {name: archive[name] for name in expected}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise DataError(f"{path}: cannot be read as a .npz archive ({error})") from error
+
+
+def _check(path: Path, split: str, grids: np.ndarray, labels: np.ndarray) -> None:
+    grids_right = grids.dtype.kind in "biu" and grids.ndim == 4 and len(set(grids.shape[1:])) == 1
+    if not grids_right:
+        raise DataError(
+            f"{path}: X_{split} must hold cubic grids (N, D, D, D) of integers, "
+            f"not {grids.dtype} {grids.shape}"
+        )
+    if labels.dtype.kind not in "iu" or labels.shape != grids.shape[:1] or (labels < 0).any():
+        raise DataError(
+            f"{path}: y_{split} must hold one non-negative integer for each of the {len(grids)} "
+            f"grids, not {labels.dtype} {labels.shape}"
+        )
+
+
+def _repeated(grids: np.ndarray, labels: np.ndarray) -> dict[str, int]:
+    """Counts grids that carry more than one label."""
+    seen: dict[bytes, set[int]] = {}
+    for grid, label in zip(grids > 0, labels, strict=True):
+        if grid.any():
+            seen.setdefault(np.packbits(grid).tobytes(), set()).add(int(label))
+    return {"grids_with_several_labels": sum(len(found) > 1 for found in seen.values())}

@@ -1,0 +1,58 @@
+"""A configuration is checked before anything is done, and the message names the key."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from rotdis.config import base_config, validate
+from rotdis.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=str)
+def test_every_configuration_in_the_repository_is_valid(path):
+    module = importlib.import_module(".".join(path.with_suffix("").parts))
+    validate(module.get_config())
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("data.loader", "disk"),
+        ("data.resolution", 24),
+        ("data.resolution", 32.0),
+        ("data.rotations", "so2"),
+        ("data.partial", 1),
+        ("data.validation_fraction", 1.5),
+        ("model.latent_size", 0),
+        ("model.dtype", "float16"),
+        ("model.volume_size", 12),
+        ("pose.method", "searching"),
+        ("optimizer.learning_rate", -1.0),
+        ("optimizer.warmup_steps", 10**9),
+        ("train.steps", True),
+        ("train.checkpoint_every", 30),
+        ("train.ema_decay", 1.0),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(key, value):
+    config = base_config()
+    section, name = key.split(".")
+    with config.ignore_type():
+        config[section][name] = value
+    with pytest.raises(ConfigError, match=f"config.{key}"):
+        validate(config)
+
+
+def test_unknown_and_missing_fields_are_refused_by_name():
+    config = base_config()
+    config.model.depth = 3
+    with pytest.raises(ConfigError, match="config.model.depth.*no such field"):
+        validate(config)
+    config = base_config()
+    del config.train.steps
+    with pytest.raises(ConfigError, match="config.train.steps.*missing"):
+        validate(config)

@@ -1,0 +1,15 @@
+"""A configuration small enough for tests, shared by those that train or restore."""
+
+import ml_collections
+
+from configs.smoke import get_config
+
+
+def tiny_config() -> ml_collections.ConfigDict:
+    """Returns smoke's configuration, smaller still."""
+    config = get_config()
+    config.model.width = config.pose.width = 8
+    config.model.volume_channels = 2
+    config.model.latent_size = 4
+    config.optimizer.warmup_steps = 2
+    return config
