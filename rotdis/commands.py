@@ -49,9 +49,12 @@ def run(
 
 def prepare_data(config: ml_collections.ConfigDict) -> None:
     """Voxelizes the source, writes the shards, and prints where they are."""
+    from rotdis.data import modelnet  # needs TensorFlow
+
     data = prepare.prepare(config.data)
+    print(prepare.format_summary(data.info))
     print(f"prepared: {data.directory}")
-    print(f"shards: {prepare.write_shards(data, config.data)}")
+    print(f"shards: {modelnet.write_shards(data)}")
 
 
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> None:

@@ -139,9 +139,9 @@ def _validate_sizes(values: dict[str, object]) -> None:
         _require(values[key] % unit == 0, key, values[key], f"a multiple of {unit}")
         _require(
             resolution % values[key] == 0,
-            key,
-            values[key],
-            f"a divisor of data.resolution ({resolution})",
+            "data.resolution",
+            resolution,
+            f"a multiple of {key} ({values[key]})",
         )
     fold = values["model.volume_size"] / grid
     _require(

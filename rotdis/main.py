@@ -3,11 +3,9 @@
     python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config.a.b=value ...]
 """
 
-import logging
-import os
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from rotdis.errors import RotdisError
@@ -67,8 +65,7 @@ def _wants_help(arguments: list[str]) -> bool:
 
 def main() -> None:
     """Runs the command line; exits with 2 on anything that the user can mend."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.set_verbosity(logging.ERROR)
     try:
         _run(_parse(sys.argv))
     except RotdisError as error:

@@ -168,11 +168,11 @@ def _make_runner(
 def _host_batches(
     config: ml_collections.ConfigDict, data: PreparedData, start: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    from rotdis.data import pipeline  # needs TensorFlow
+    from rotdis.data import modelnet, pipeline  # need TensorFlow
 
     return iter(
         pipeline.make_batches(
-            prepare.write_shards(data, config.data),
+            modelnet.write_shards(data),
             "train",
             seed=config.seed,
             batch_size=config.train.batch_size,

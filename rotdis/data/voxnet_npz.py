@@ -84,9 +84,10 @@ def _check(path: Path, split: str, grids: np.ndarray, labels: np.ndarray) -> Non
 
 
 def _repeated(grids: np.ndarray, labels: np.ndarray) -> dict[str, int]:
-    """Counts grids that carry more than one label."""
-    seen: dict[bytes, set[int]] = {}
+    """Counts the objects whose very voxels occur under another label as well."""
+    seen: dict[bytes, list[int]] = {}
     for grid, label in zip(grids > 0, labels, strict=True):
         if grid.any():
-            seen.setdefault(np.packbits(grid).tobytes(), set()).add(int(label))
-    return {"grids_with_several_labels": sum(len(found) > 1 for found in seen.values())}
+            seen.setdefault(np.packbits(grid).tobytes(), []).append(int(label))
+    ambiguous = sum(len(found) for found in seen.values() if len(set(found)) > 1)
+    return {"objects_also_under_another_label": ambiguous}

@@ -1,0 +1,172 @@
+"""Laws of ModelNet's files: the zip, the folder and the download, and their accidents."""
+
+import io
+import zipfile
+from email.message import Message
+
+import numpy as np
+import pytest
+from tiny_data import (
+    data_config,
+    modelnet_files,
+    off_box,
+    write_folder,
+    write_npz,
+    write_zip,
+)
+
+from rotdis.data import modelnet_files as files_module
+from rotdis.data.modelnet_files import open_folder, open_zip
+from rotdis.data.prepare import prepare
+from rotdis.errors import DataError
+
+
+def _grids(source):
+    return {
+        item.source_id: item.payload.voxels(16, 1)[0]
+        for items in source.splits.values()
+        for item in items
+    }
+
+
+def test_a_zip_and_its_folder_hold_the_same_objects(tmp_path):
+    files = modelnet_files()
+    zipped = open_zip(write_zip(tmp_path / "ModelNet10.zip", files))
+    folder = open_folder(write_folder(tmp_path / "ModelNet10", files))
+    assert zipped.class_names == folder.class_names == ("bed", "chair")
+    first, second = _grids(zipped), _grids(folder)
+    assert set(first) == set(second) == set(files)  # so nothing of __MACOSX
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_the_folder_above_is_found_too(tmp_path):
+    write_folder(tmp_path / "above" / "ModelNet10", modelnet_files())
+    assert open_folder(tmp_path / "above").class_names == ("bed", "chair")
+
+
+def test_nothing_is_unpacked_from_an_archive_that_climbs(tmp_path):
+    files = modelnet_files() | {"../../bed/train/evil.off": off_box()}
+    path = write_zip(tmp_path / "x.zip", files)
+    before = sorted(tmp_path.rglob("*"))
+    source = open_zip(path)
+    assert "bed/train/evil.off" not in _grids(source)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_bad_meshes_are_skipped_counted_and_listed(tmp_path):
+    files = modelnet_files() | {
+        "bed/train/bed_0007.off": "not a mesh",
+        "bed/train/bed_0008.off": "",
+        "bed/train/bed_0009.off": "OFF\n3 1 0\n0 0 0\n1 0 0\n",
+        "bed/test/bed_0010.off": off_box(header="OFF"),  # ModelNet40's well-known fused header
+    }
+    data = prepare(data_config(write_zip(tmp_path / "ModelNet10.zip", files), tmp_path))
+    assert set(data.info["skipped"]) == {f"bed/train/bed_000{i}.off" for i in (7, 8, 9)}
+    assert "bed/test/bed_0010.off" in data.test.source_id
+    assert data.info["objects"]["test"] == 5
+
+
+def test_a_source_without_any_usable_object_is_an_error(tmp_path):
+    files = {name: "not a mesh" for name in modelnet_files()}
+    with pytest.raises(DataError, match="no usable object"):
+        prepare(data_config(write_folder(tmp_path / "bad", files), tmp_path))
+
+
+def test_a_folder_or_zip_of_another_layout_is_refused(tmp_path):
+    folder = write_folder(tmp_path / "flat", {"bed_0001.off": off_box()})
+    with pytest.raises(DataError, match="CLASS/train"):
+        open_folder(folder)
+    with pytest.raises(DataError, match="CLASS/train"):
+        open_zip(write_zip(tmp_path / "flat.zip", {"bed/bed_0001.off": off_box()}))
+
+
+def test_a_truncated_zip_is_refused(tmp_path):
+    path = write_zip(tmp_path / "ModelNet10.zip", modelnet_files())
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(DataError, match="not a complete zip"):
+        open_zip(path)
+
+
+def test_an_encrypted_zip_is_refused(tmp_path):
+    path = write_zip(tmp_path / "ModelNet10.zip", modelnet_files())
+    data = bytearray(path.read_bytes())
+    start = 0
+    while (start := data.find(b"PK\x01\x02", start)) >= 0:  # the flags of the central directory
+        data[start + 8] |= 1
+        start += 4
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="encrypted"):
+        open_zip(path)
+
+
+def test_one_damaged_entry_costs_one_object(tmp_path):
+    path = tmp_path / "ModelNet10.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, text in modelnet_files().items():
+            archive.writestr(f"ModelNet10/{name}", text)
+    data = path.read_bytes()
+    broken = data.index(b"OFF\n8 6 0")
+    path.write_bytes(data[:broken] + b"XXX" + data[broken + 3 :])
+    prepared = prepare(data_config(path, tmp_path))
+    assert list(prepared.info["skipped"]) == ["bed/train/bed_0000.off"]
+
+
+class _Response(io.BytesIO):
+    def __init__(self, data: bytes, announced: int):
+        super().__init__(data)
+        self.headers = Message()
+        self.headers["Content-Length"] = str(announced)
+
+
+def _serve(monkeypatch, data, announced=None):
+    calls = []
+
+    def urlopen(url, timeout):
+        calls.append(url)
+        if isinstance(data, Exception):
+            raise data
+        return _Response(data, len(data) if announced is None else announced)
+
+    monkeypatch.setattr(files_module.urllib.request, "urlopen", urlopen)
+    return calls
+
+
+def test_a_download_is_kept_and_not_fetched_again(monkeypatch, tmp_path):
+    data = write_zip(tmp_path / "x.zip", modelnet_files()).read_bytes()
+    calls = _serve(monkeypatch, data)
+    config = data_config("", tmp_path / "prepared")
+    target = files_module.download(config)
+    assert target.read_bytes() == data and target.name == "ModelNet10.zip"
+    assert files_module.download(config) == target and len(calls) == 1
+    assert [path.name for path in target.parent.iterdir()] == ["ModelNet10.zip"]
+
+
+@pytest.mark.parametrize("accident", ["unreachable", "cut off", "a web page"])
+def test_a_failed_download_says_what_to_put_where(monkeypatch, tmp_path, accident):
+    data = write_zip(tmp_path / "x.zip", modelnet_files()).read_bytes()
+    served = {
+        "unreachable": (OSError("no route to host"),),
+        "cut off": (data[:100], len(data)),
+        "a web page": (b"<html>moved</html>",),
+    }[accident]
+    _serve(monkeypatch, *served)
+    folder = tmp_path / "prepared" / "downloads"
+    with pytest.raises(DataError, match="ModelNet10.zip.*put it at") as caught:
+        files_module.download(data_config("", tmp_path / "prepared"))
+    assert str(folder / "ModelNet10.zip") in str(caught.value) and "\n" not in str(caught.value)
+    assert not list(folder.iterdir())
+
+
+def test_a_zip_put_there_by_hand_needs_no_network(monkeypatch, tmp_path):
+    calls = _serve(monkeypatch, OSError("no network"))
+    folder = tmp_path / "prepared" / "downloads"
+    folder.mkdir(parents=True)
+    write_zip(folder / "ModelNet10.zip", modelnet_files())
+    data = prepare(data_config("", tmp_path / "prepared", validation_fraction=0.0))
+    assert len(data.train) == 4 and len(data.test) == 4 and not calls
+
+
+def test_a_npz_that_is_called_zip_is_refused(tmp_path):
+    path = write_npz(tmp_path / "grids.npz").rename(tmp_path / "grids.zip")
+    with pytest.raises(DataError, match="no meshes laid out"):
+        open_zip(path)
