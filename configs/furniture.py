@@ -1,6 +1,6 @@
 """A laptop's first experiment: generated furniture at 32^3, ten minutes on two CPU cores.
 
-    python -m rotdis.main --config=configs/furniture.py --workdir=runs/furniture
+python -m rotdis.main --config=configs/furniture.py --workdir=runs/furniture
 """
 
 import ml_collections

@@ -1,6 +1,6 @@
 """The whole flow in about a minute on a CPU: too short to be good, long enough to run everything.
 
-    python -m rotdis.main --config=configs/smoke.py --workdir=runs/smoke
+python -m rotdis.main --config=configs/smoke.py --workdir=runs/smoke
 """
 
 import ml_collections

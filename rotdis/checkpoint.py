@@ -27,12 +27,16 @@ _MODEL = {"data.resolution"} | {
 }
 # What determines a training run besides: with another value it would be another run. (Where the
 # data are kept, what is logged, and how long it runs may change under way.)
-_RUN = _MODEL | {"seed", "train.batch_size", "train.ema_decay"} | {
-    f"{section}.{key}"
-    for section in ("data", "loss", "optimizer")
-    for key in base_config()[section]
-    if key not in ("dir", "workers", "loader", "num_test", "aligned")
-}
+_RUN = (
+    _MODEL
+    | {"seed", "train.batch_size", "train.ema_decay"}
+    | {
+        f"{section}.{key}"
+        for section in ("data", "loss", "optimizer")
+        for key in base_config()[section]
+        if key not in ("dir", "workers", "loader", "num_test", "aligned")
+    }
+)
 
 
 class Checkpoints:

@@ -7,9 +7,9 @@ import ml_collections
 from rotdis import checkpoint, evaluate, inference, report, train
 from rotdis.data import prepare
 from rotdis.data.prepare import PreparedData
+from rotdis.errors import ConfigError, RotdisError
 from rotdis.evaluate import Evaluation
 from rotdis.inference import Model
-from rotdis.errors import ConfigError, RotdisError
 
 
 def run(
@@ -34,7 +34,9 @@ def run(
     if mode != "prepare" and workdir is None:
         raise RotdisError("--workdir: say in which folder the run is, or shall be")
     if mode in ("prepare", "train") and config is None:
-        raise RotdisError("--config: say which configuration, such as --config=configs/furniture.py")
+        raise RotdisError(
+            "--config: say which configuration, such as --config=configs/furniture.py"
+        )
     if mode == "prepare":
         prepare_data(config)
     elif mode == "train":

@@ -153,9 +153,7 @@ def _validate_sizes(values: dict[str, object]) -> None:
     fraction = values["data.validation_fraction"]
     _require(0 <= fraction < 1, "data.validation_fraction", fraction, "in [0, 1)")
     warmup, steps = values["optimizer.warmup_steps"], values["train.steps"]
-    _require(
-        warmup < steps, "optimizer.warmup_steps", warmup, f"fewer than train.steps ({steps})"
-    )
+    _require(warmup < steps, "optimizer.warmup_steps", warmup, f"fewer than train.steps ({steps})")
     decay = values["train.ema_decay"]
     _require(decay < 1, "train.ema_decay", decay, "below 1")
     for key in ("checkpoint_every", "eval_every"):

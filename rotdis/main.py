@@ -1,10 +1,12 @@
 """The command line: flags, the environment and dispatch; what is done is in the library.
 
-    python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config.a.b=value ...]
+python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config.a.b=value ...]
 """
 
 import sys
+from collections.abc import Callable
 
+import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -42,18 +44,23 @@ def _run(arguments: list[str]) -> None:
     )
 
 
-def _validated(validate):
-    if FLAGS.config is not None:
-        validate(FLAGS.config)
-    return FLAGS.config
+def _validated(validate: Callable) -> ml_collections.ConfigDict | None:
+    """Returns the checked configuration; None where no --config was given."""
+    config = FLAGS.config
+    if config is None:
+        return None
+    try:
+        validate(config)
+    except OSError as error:  # raised at the first use of a configuration that did not load
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise RotdisError(f"--config={FLAGS['config'].config_filename}: {reason}") from error
+    return config
 
 
 def _parse(arguments: list[str]) -> list[str]:
     """Parses flags; whatever is wrong with them is the user's to mend, in one line."""
     try:
         return app.parse_flags_with_usage(arguments) if _wants_help(arguments) else FLAGS(arguments)
-    except FileNotFoundError as error:
-        raise RotdisError(f"--config: there is no file {error.filename or error}") from error
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         message = " ".join(str(error).split())
         raise RotdisError(f"{message} (see --help)") from error

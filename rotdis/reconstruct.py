@@ -1,4 +1,4 @@
-"""A trained model on the user's own meshes: pose, canonical mesh, reconstruction and code of each."""
+"""A trained model on the user's meshes: pose, canonical mesh, reconstruction, code of each."""
 
 import json
 import os
@@ -41,6 +41,7 @@ def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[di
 
     Raises:
         DataError: there is no such file or folder, or nothing in it can be used.
+        MeshError: the one file given cannot be used.
     """
     source, output = Path(source), Path(output)
     paths = _find(source)
@@ -54,6 +55,8 @@ def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[di
                     mesh = meshes.load_mesh(path).mesh
                     loaded.append((path, mesh, voxelize.voxelize(mesh, model.resolution, 2)))
                 except RotdisError as error:
+                    if path == source:
+                        raise
                     skipped.append(str(error))
             if loaded:
                 new_rows, new_codes = _process(model, loaded, source, output)
@@ -108,7 +111,9 @@ def _find(source: Path) -> list[Path]:
     return paths
 
 
-def _process(model: Model, loaded: list, source: Path, output: Path) -> tuple[list[dict], np.ndarray]:
+def _process(
+    model: Model, loaded: list, source: Path, output: Path
+) -> tuple[list[dict], np.ndarray]:
     voxels = np.stack([grid for _, _, grid in loaded])
     code = model.encode(voxels)
     canonical = model.canonicalize(voxels)

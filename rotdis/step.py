@@ -213,9 +213,7 @@ def make_train_step(
     def train_step(
         state: TrainState, packed: UInt8[Array, "b bytes"]
     ) -> tuple[TrainState, Metrics]:
-        packed = jax.lax.with_sharding_constraint(
-            packed, NamedSharding(mesh, PartitionSpec(AXIS))
-        )
+        packed = jax.lax.with_sharding_constraint(packed, NamedSharding(mesh, PartitionSpec(AXIS)))
         gradients, metrics = gradients_on_mesh(state.params, packed, state.step)
         state, more = apply_gradients(state, gradients, config)
         return state, metrics | more

@@ -227,9 +227,7 @@ class _Window:
 class _Validator:
     """Evaluates the averaged parameters on the validation split."""
 
-    def __init__(
-        self, config: ml_collections.ConfigDict, data: PreparedData, writer: MetricWriter
-    ):
+    def __init__(self, config: ml_collections.ConfigDict, data: PreparedData, writer: MetricWriter):
         self._config, self._split, self._writer = config, data.validation, writer
         self._model: Model | None = None
 

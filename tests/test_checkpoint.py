@@ -48,9 +48,7 @@ def test_a_state_is_restored_bit_for_bit_on_any_number_of_devices(state, tmp_pat
 def test_the_newest_and_the_best_are_kept(state, tmp_path):
     checkpoints = checkpoint.Checkpoints(tmp_path, keep_best=1)
     for number, iou in ((1, 0.2), (2, 0.7), (3, None), (4, 0.5), (5, None)):
-        checkpoints.save(
-            _at(state, number), None if iou is None else {checkpoint.BEST_METRIC: iou}
-        )
+        checkpoints.save(_at(state, number), None if iou is None else {checkpoint.BEST_METRIC: iou})
         checkpoints.wait()
     assert (checkpoints.latest_step(), checkpoints.best_step()) == (5, 2)
     kept = {int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()}

@@ -84,9 +84,7 @@ def test_gradients_are_the_same_on_any_number_of_devices(
     gradients, metrics = _gradients(style, count, model, config, state.params, packed)
     scale = float(optax.global_norm(single[0]))
     assert scale > 1
-    for ours, expected in zip(
-        jax.tree.leaves(gradients), jax.tree.leaves(single[0]), strict=True
-    ):
+    for ours, expected in zip(jax.tree.leaves(gradients), jax.tree.leaves(single[0]), strict=True):
         # Only the order of the sums differs.
         assert np.abs(ours - expected).max() < 1e-5 * scale
     for name, value in metrics.items():

@@ -1,6 +1,6 @@
 """The plain 3-D VAE on aligned objects: the upper reference, which needs the data's own alignment.
 
-    python -m rotdis.main --config=configs/baselines/vae_aligned.py --workdir=runs/vae_aligned
+python -m rotdis.main --config=configs/baselines/vae_aligned.py --workdir=runs/vae_aligned
 """
 
 import ml_collections

@@ -1,6 +1,6 @@
 """The plain 3-D VAE on objects at all orientations: what the rotation-aware model is to beat.
 
-    python -m rotdis.main --config=configs/baselines/vae_rotated.py --workdir=runs/vae_rotated
+python -m rotdis.main --config=configs/baselines/vae_rotated.py --workdir=runs/vae_rotated
 """
 
 import ml_collections

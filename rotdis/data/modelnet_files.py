@@ -1,4 +1,4 @@
-"""Reads ModelNet as it is published: a zip, or its folder CLASS/{train,test}/*.off; downloads it."""
+"""Reads ModelNet as published: a zip, or its folder CLASS/{train,test}/*.off; downloads it."""
 
 import dataclasses
 import os

@@ -69,7 +69,10 @@ def make_batches(
                 indices, output_signature=tf.TensorSpec((local,), tf.int32)
             )
             .map(
-                lambda index: {"voxels": tf.gather(voxels, index), "label": tf.gather(label, index)},
+                lambda index: {
+                    "voxels": tf.gather(voxels, index),
+                    "label": tf.gather(label, index),
+                },
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
             .prefetch(4)

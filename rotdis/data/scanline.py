@@ -45,9 +45,7 @@ def winding_numbers(
     area = _cross(b - a, c - a)
     point = np.stack([axis[ix], axis[iy]], 1)
     # Twice the areas of the triangles that the column makes with each edge.
-    parts = [
-        _cross(q[face] - p[face], point - p[face]) for p, q in ((b, c), (c, a), (a, b))
-    ]
+    parts = [_cross(q[face] - p[face], point - p[face]) for p, q in ((b, c), (c, a), (a, b))]
     side = np.sign(area)[face]
     hit = (side != 0) & np.all([side * part > 0 for part in parts], axis=0)
     face, ix, iy, side = face[hit], ix[hit], iy[hit], side[hit]

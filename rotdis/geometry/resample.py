@@ -150,7 +150,7 @@ def cube_copies(volume: Float[Array, "b d d d"]) -> Float[Array, "b 24 d d d"]:
 
 @functools.cache
 def _cube_permutations(size: int) -> np.ndarray:
-    """Returns, for each g of the cube's group, the source index of every voxel of rotate(v, g^-1)."""
+    """Returns, for each g of the group, the source index of every voxel of rotate(v, g^-1)."""
     points = np.stack(np.meshgrid(*(np.arange(size),) * 3, indexing="ij"), -1).reshape(-1, 3)
     doubled = 2 * points - (size - 1)  # twice the centred coordinates: integers for any size
     sources = doubled @ so3.cube_group().transpose(0, 2, 1).astype(int)  # rows: (g p)^T = p^T g^T

@@ -43,7 +43,7 @@ def from_quaternion(quaternion: Float[Array, "... 4"]) -> Float[Array, "... 3 3"
 
 
 def from_rotation_vector(vector: Float[Array, "... 3"]) -> Float[Array, "... 3 3"]:
-    """Returns the rotation by |vector| radians about the vector's direction (the exponential map)."""
+    """Returns the rotation by |vector| radians about the vector (the exponential map)."""
     square = jnp.sum(vector**2, -1, keepdims=True)
     half = 0.5 * jnp.sqrt(square + _TINY)
     # sin(half) / (2 half) has the limit 1/2 at zero, where the guarded square root keeps it finite.
@@ -82,7 +82,9 @@ def random_cube(key: Array, shape: tuple[int, ...] = ()) -> Float[Array, "... 3 
     return jnp.asarray(cube_group())[jax.random.randint(key, shape, 0, 24)]
 
 
-def geodesic_distance(a: Float[Array, "... 3 3"], b: Float[Array, "... 3 3"]) -> Float[Array, "..."]:
+def geodesic_distance(
+    a: Float[Array, "... 3 3"], b: Float[Array, "... 3 3"]
+) -> Float[Array, "..."]:
     """Returns the angle in radians, in [0, pi], of the rotation between `a` and `b`.
 
     From sine and cosine together, so it is accurate near 0 and near pi, where an arccosine of the

@@ -42,7 +42,9 @@ def windows(x: Float[Array, "b d d d c"]) -> Float[Array, "b e e e k"]:
     """
     size = x.shape[1] - 1
     corners = itertools.product((0, 1), repeat=3)
-    return jnp.concatenate([x[:, i : i + size, j : j + size, k : k + size] for i, j, k in corners], -1)
+    return jnp.concatenate(
+        [x[:, i : i + size, j : j + size, k : k + size] for i, j, k in corners], -1
+    )
 
 
 class ResidualConv(nn.Module):

@@ -26,10 +26,7 @@ def _objects(count):
 def test_turning_the_object_by_a_cube_rotation_turns_its_pose_and_nothing_else(params):
     x = _objects(1)
     everything = jnp.concatenate(
-        [
-            resample.rotate(x[0, ..., None], jnp.asarray(g))[None, ..., 0]
-            for g in so3.cube_group()
-        ]
+        [resample.rotate(x[0, ..., None], jnp.asarray(g))[None, ..., 0] for g in so3.cube_group()]
     )
     posterior = jax.jit(NETWORK.apply)({"params": params}, everything)
     best = np.asarray(posterior.best())

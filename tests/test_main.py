@@ -1,0 +1,194 @@
+"""The command line as users run it, in processes of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import rotdis
+from rotdis.metric_writer import read_scalars
+
+pytest.importorskip("igl")
+ROOT = Path(__file__).resolve().parents[1]
+TINY = (
+    "--config.model.width=8",
+    "--config.pose.width=8",
+    "--config.train.steps=20",
+    "--config.train.checkpoint_every=10",
+    "--config.data.num_train=60",
+    "--config.data.num_test=20",
+)
+
+
+def _command(*options):
+    return [sys.executable, "-m", "rotdis.main", *map(str, options)]
+
+
+def _environment():
+    return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
+
+
+def _run(*options, status=0):
+    result = subprocess.run(
+        _command(*options), cwd=ROOT, env=_environment(), capture_output=True, text=True
+    )
+    assert result.returncode == status, result.stdout + result.stderr
+    return result
+
+
+def _train(workdir, data_dir, *more):
+    return ("--config=configs/smoke.py", f"--workdir={workdir}", f"--config.data.dir={data_dir}",
+            *TINY, *more)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def run(data_dir, tmp_path_factory):
+    """A finished run."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    result = _run(*_train(workdir, data_dir))
+    return workdir, result
+
+
+def test_training_ends_with_metrics_and_a_report(run):
+    workdir, result = run
+    metrics = json.loads((workdir / "metrics.json").read_text())
+    for name in (
+        "reconstruction/iou", "reconstruction/sse", "reconstruction/tpr", "reconstruction/tnr",
+        "pose/pair_median_deg", "pose/pair_acc15", "pose/pair_acc30", "canonical/instance_iou",
+        "canonical/category_median_deg", "canonical/category_acc30", "latent/nn1_accuracy",
+        "latent/linear_probe_accuracy", "latent/view_distance", "reconstruction/iou/class/chair",
+        "pose/pair_median_deg/group/oriented", "data/test_duplicates_removed",
+    ):  # fmt: skip
+        assert np.isfinite(metrics[name]), name
+    assert metrics["data/test_objects"] == 20
+    assert "pair" in result.stdout and (workdir / "report.html").stat().st_size > 100_000
+    assert list((workdir / "tensorboard").iterdir())
+    assert "Traceback" not in result.stderr and "oneDNN" not in result.stderr
+
+
+def test_a_run_stopped_by_a_signal_goes_on_to_the_very_same_end(run, data_dir, tmp_path):
+    workdir = tmp_path / "stopped"
+    command = _command(*_train(workdir, data_dir))
+    with subprocess.Popen(
+        command, cwd=ROOT, env=_environment(), stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        for line in process.stderr:
+            if line.startswith("train 10/"):
+                process.send_signal(signal.SIGTERM)
+                break
+        message = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGTERM, message
+    assert "stopped by SIGTERM" in message and "the same command goes on" in message
+    _run(*_train(workdir, data_dir))
+    one, two = rotdis.load(run[0]), rotdis.load(workdir)
+    for expected, leaf in zip(
+        jax.tree.leaves(one.params), jax.tree.leaves(two.params), strict=True
+    ):
+        assert np.array_equal(leaf, expected)
+    steps, losses = read_scalars(run[0])["train/loss"]
+    resumed = dict(zip(*read_scalars(workdir)["train/loss"], strict=True))
+    # The stop adds a row of its own, and the row after it averages what was left of the window.
+    assert resumed[10] == dict(zip(steps, losses, strict=True))[10]
+    metrics = [json.loads((path / "metrics.json").read_text()) for path in (run[0], workdir)]
+    assert metrics[0] == metrics[1]
+
+
+def test_the_same_command_on_a_finished_run_only_evaluates(run, data_dir):
+    workdir, _ = run
+    before = (workdir / "metrics.jsonl").read_text()
+    metrics = json.loads((workdir / "metrics.json").read_text())
+    _run(*_train(workdir, data_dir))
+    assert (workdir / "metrics.jsonl").read_text() == before
+    assert json.loads((workdir / "metrics.json").read_text()) == metrics
+
+
+def test_evaluation_repeats_the_numbers(run):
+    workdir, _ = run
+    metrics = json.loads((workdir / "metrics.json").read_text())
+    (workdir / "metrics.json").unlink()
+    result = _run("--mode=evaluate", f"--workdir={workdir}")
+    assert json.loads((workdir / "metrics.json").read_text()) == metrics
+    assert "reconstruction" in result.stdout
+
+
+def test_meshes_are_reconstructed_and_bad_ones_skipped(run, tmp_path):
+    from rotdis.data import furniture
+
+    folder = tmp_path / "meshes"
+    folder.mkdir()
+    mesh = furniture.make_object("chair", 3)
+    mesh.export(folder / "chair.obj")
+    mesh.export(folder / "chair.stl")
+    (folder / "bad.off").write_text("OFF\n3 1 0\n0 0 0\n")
+    result = _run("--mode=reconstruct", f"--workdir={run[0]}", f"--input={folder}",
+                  f"--output={tmp_path / 'out'}")  # fmt: skip
+    assert "skipped: " in result.stdout and "bad.off" in result.stdout
+    rows = json.loads((tmp_path / "out" / "poses.json").read_text())
+    assert [row["file"] for row in rows] == ["chair.obj", "chair.stl"]
+    assert np.allclose(rows[0]["pose"], rows[1]["pose"], atol=1e-2)
+    import trimesh
+
+    turned = trimesh.load_mesh(tmp_path / "out" / "chair.obj_canonical.ply")
+    expected = trimesh.load_mesh(folder / "chair.obj").apply_transform(rows[0]["pose"])
+    assert np.allclose(turned.bounds, expected.bounds, atol=1e-4)
+    codes = np.load(tmp_path / "out" / "codes.npz")
+    assert codes["z_mean"].shape == (2, 8)
+    for path in [folder / "bad.off", tmp_path / "nothing"]:
+        result = _run("--mode=reconstruct", f"--workdir={run[0]}", f"--input={path}", status=2)
+        assert path.name in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--config=configs/smoke.py"], "--workdir"),
+        (["--workdir=w"], "--config"),
+        (["--config=configs/none.py", "--workdir=w"], "configs/none.py"),
+        (["--config=configs/smoke.py", "--workdir=w", "--config.model.depth=3"], "depth"),
+        (["--config=configs/smoke.py", "--workdir=w", "--config.train.steps=ten"], "steps"),
+        (["--config=configs/smoke.py", "--workdir=w", "--config.train.steps=0"], "train.steps"),
+        (["--config=configs/smoke.py", "--workdir=w", "--mode=play"], "mode"),
+        (["--config=configs/smoke.py", "--workdir=w", "--config.data.source=gone.zip"], "gone.zip"),
+        (["--mode=evaluate", "--workdir=no-such-run"], "no-such-run"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_gets_one_line_and_status_2(options, message):
+    result = _run(*options, status=2)
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and message in lines[0], result.stderr
+
+
+def test_a_workdir_of_another_model_is_refused(run, data_dir):
+    result = _run(*_train(run[0], data_dir, "--config.model.latent_size=5"), status=2)
+    assert "model.latent_size (8 there, 5 here)" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_an_archive_with_other_arrays_is_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", images=np.zeros((2, 2)))
+    result = _run("--config=configs/smoke.py", f"--workdir={tmp_path}/w",
+                  f"--config.data.source={tmp_path}/other.npz", status=2)  # fmt: skip
+    assert "holds the arrays images" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_it_runs_on_real_modelnet10(modelnet10_dir, data_dir, tmp_path):
+    _run(*_train(tmp_path / "real", data_dir),
+         f"--config.data.source={modelnet10_dir / 'modelnet10_30.npz'}",
+         "--config.data.classes=('bathtub','desk','night_stand')")  # fmt: skip
+    metrics = json.loads((tmp_path / "real" / "metrics.json").read_text())
+    assert metrics["data/test_objects"] > 20
+    assert 0 < metrics["reconstruction/iou"] < 1
