@@ -18,6 +18,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # or it announces itself wh
 
 import tensorflow as tf  # noqa: E402
 import tensorflow_datasets as tfds  # noqa: E402
+from google.protobuf.json_format import ParseError  # noqa: E402
 
 
 def make_batches(
@@ -88,11 +89,11 @@ def _read(directory: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         builder = tfds.builder_from_directory(str(directory))
         dataset = builder.as_dataset(split=split, shuffle_files=False)
         rows = list(dataset.batch(256).prefetch(2).as_numpy_iterator())
-    except (tf.errors.OpError, ValueError, OSError, KeyError) as error:
+    except (tf.errors.OpError, ValueError, OSError, KeyError, ParseError) as error:
         reason = " ".join(str(error).split())[:300]
         raise DataError(
-            f"{directory}: the shards of the split {split!r} cannot be read ({reason}); delete "
-            "that folder, they are then written anew"
+            f"{_damaged_file(directory, split)}: the shards of the split {split!r} cannot be read "
+            f"({reason}); delete {directory}, they are then written anew"
         ) from error
     index = np.concatenate([row["index"] for row in rows])
     if not np.array_equal(np.sort(index), np.arange(builder.info.splits[split].num_examples)):
@@ -102,3 +103,15 @@ def _read(directory: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(index)
     voxels = np.concatenate([row["voxels"] for row in rows])[order]
     return voxels, np.concatenate([row["label"] for row in rows])[order].astype(np.int32)
+
+
+def _damaged_file(directory: Path, split: str) -> Path:
+    """Returns the first shard that cannot be read, which TensorFlow does not say; or the folder."""
+    for path in sorted(directory.glob(f"*-{split}.tfrecord-*")):
+        try:
+            records = sum(1 for _ in tf.data.TFRecordDataset(str(path)))
+        except tf.errors.OpError:
+            return path
+        if not records:
+            return path
+    return directory

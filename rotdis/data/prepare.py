@@ -7,7 +7,9 @@ lie in `chunks/`, so that a preparation that was killed goes on where it stood.
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -71,8 +73,22 @@ def prepare(config: ml_collections.ConfigDict) -> PreparedData:
     source = open_source(config)
     directory = _directory(source, config)
     if not (directory / "info.json").exists():
-        _prepare(source, config, directory)
+        with _alone(directory):
+            if not (directory / "info.json").exists():  # another process may have done it meanwhile
+                _prepare(source, config, directory)
     return _read(directory, config.aligned)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Lets one process of a machine prepare while others wait; the lock dies with its process."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"config.data.dir: {directory} cannot be written ({error})") from error
+    with (directory / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _directory(source: Source, config: ml_collections.ConfigDict) -> Path:
@@ -181,13 +197,10 @@ def _chunks(
 ) -> Iterator[_Chunk]:
     """Yields the results of all chunks in order; those done before are read, not made again."""
     folder = directory / "chunks"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"config.data.dir: {directory} cannot be written ({error})") from error
+    folder.mkdir(exist_ok=True)
     starts = range(0, len(items), _CHUNK)
     paths = {start: folder / f"{start:07d}.npz" for start in starts}
-    missing = [start for start in starts if not paths[start].exists()]
+    missing = [start for start in starts if not _is_whole(paths[start])]
     done = len(items) - sum(min(_CHUNK, len(items) - start) for start in missing)
     with Progress(len(items), initial=done, label="prepare", unit="object") as progress:
         for start, chunk in _process(items, missing, config):
@@ -217,6 +230,12 @@ def _process(
         try:
             for future in concurrent.futures.as_completed(futures):
                 yield future.result()
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise DataError(
+                "a process that prepares objects was killed, perhaps for want of memory (or the "
+                "calling script lacks `if __name__ == '__main__':`); what is done is kept: run "
+                "again with --config.data.workers=1"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -247,6 +266,15 @@ def _write_chunk(path: Path, chunk: _Chunk) -> None:
     with temporary.open("wb") as file:
         np.savez(file, packed=chunk.packed, notes=notes)
     os.replace(temporary, path)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a chunk was written to its end; a power failure may tear even a renamed file."""
+    try:
+        _read_chunk(path)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return False
+    return True
 
 
 def _read_chunk(path: Path) -> _Chunk:

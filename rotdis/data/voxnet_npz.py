@@ -1,7 +1,6 @@
 """Reads VoxNet-style archives of voxel grids: X_train, y_train, X_test, y_test."""
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -58,15 +57,19 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     expected = ("X_train", "y_train", "X_test", "y_test")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in expected if name not in archive.files]
-            if missing:
-                raise DataError(
-                    f"{path}: is not a VoxNet-style archive: it holds the arrays "
-                    f"{', '.join(archive.files) or '(none)'}, but {', '.join(expected)} are needed"
-                )
-            return {name: archive[name] for name in expected}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise DataError(f"{path}: cannot be read as a .npz archive ({error})") from error
+            names = archive.files
+            arrays = {name: archive[name] for name in expected if name in names}
+    # A damaged archive raises nearly anything: zlib.error, TokenError, NotImplementedError ...
+    except Exception as error:
+        raise DataError(
+            f"{path}: cannot be read as a .npz archive ({' '.join(str(error).split())})"
+        ) from error
+    if len(arrays) < len(expected):
+        raise DataError(
+            f"{path}: is not a VoxNet-style archive: it holds the arrays "
+            f"{', '.join(names) or '(none)'}, but {', '.join(expected)} are needed"
+        )
+    return arrays
 
 
 def _check(path: Path, split: str, grids: np.ndarray, labels: np.ndarray) -> None:

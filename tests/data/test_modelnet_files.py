@@ -1,6 +1,8 @@
 """Laws of ModelNet's files: the zip, the folder and the download, and their accidents."""
 
+import http.client
 import io
+import os
 import zipfile
 from email.message import Message
 
@@ -18,7 +20,7 @@ from tiny_data import (
 from rotdis.data import modelnet_files as files_module
 from rotdis.data.modelnet_files import open_folder, open_zip
 from rotdis.data.prepare import prepare
-from rotdis.errors import DataError
+from rotdis.errors import DataError, RotdisError
 
 
 def _grids(source):
@@ -111,6 +113,38 @@ def test_one_damaged_entry_costs_one_object(tmp_path):
     assert list(prepared.info["skipped"]) == ["bed/train/bed_0000.off"]
 
 
+def test_no_damage_of_a_zip_is_answered_by_a_traceback(tmp_path):
+    path, random = write_zip(tmp_path / "x.zip", modelnet_files()), np.random.default_rng(0)
+    whole = path.read_bytes()
+    for _ in range(150):
+        data = bytearray(whole)
+        for place in random.integers(len(data), size=3):
+            data[place] = random.integers(256)
+        path.write_bytes(data)
+        try:
+            items = [item for items in open_zip(path).splits.values() for item in items]
+        except DataError:
+            continue
+        for item in items:
+            try:
+                item.payload.voxels(16, 1)
+            except RotdisError:
+                pass
+
+
+def test_a_macs_leftovers_in_a_folder_are_no_meshes(tmp_path):
+    files = modelnet_files() | {"bed/train/._bed_0000.off": "Mac OS X", "bed/train/.DS_Store": "x"}
+    assert set(_grids(open_folder(write_folder(tmp_path / "m", files)))) == set(modelnet_files())
+
+
+def test_an_edited_mesh_of_the_same_length_is_noticed(tmp_path):
+    folder = write_folder(tmp_path / "m", modelnet_files())
+    before = open_folder(folder).identity
+    path = folder / "bed/train/bed_0000.off"
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    assert open_folder(folder).identity != before
+
+
 class _Response(io.BytesIO):
     def __init__(self, data: bytes, announced: int):
         super().__init__(data)
@@ -133,6 +167,7 @@ def _serve(monkeypatch, data, announced=None):
 
 def test_a_download_is_kept_and_not_fetched_again(monkeypatch, tmp_path):
     data = write_zip(tmp_path / "x.zip", modelnet_files()).read_bytes()
+    monkeypatch.setitem(files_module.SIZES, "modelnet10", len(data))
     calls = _serve(monkeypatch, data)
     config = data_config("", tmp_path / "prepared")
     target = files_module.download(config)
@@ -141,14 +176,20 @@ def test_a_download_is_kept_and_not_fetched_again(monkeypatch, tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["ModelNet10.zip"]
 
 
-@pytest.mark.parametrize("accident", ["unreachable", "cut off", "a web page"])
+@pytest.mark.parametrize(
+    "accident", ["unreachable", "cut off", "a web page", "broken off", "another file"]
+)
 def test_a_failed_download_says_what_to_put_where(monkeypatch, tmp_path, accident):
     data = write_zip(tmp_path / "x.zip", modelnet_files()).read_bytes()
     served = {
         "unreachable": (OSError("no route to host"),),
         "cut off": (data[:100], len(data)),
         "a web page": (b"<html>moved</html>",),
+        "broken off": (http.client.IncompleteRead(b"", 10),),
+        "another file": (data,),
     }[accident]
+    if accident != "another file":
+        monkeypatch.setitem(files_module.SIZES, "modelnet10", None)
     _serve(monkeypatch, *served)
     folder = tmp_path / "prepared" / "downloads"
     with pytest.raises(DataError, match="ModelNet10.zip.*put it at") as caught:

@@ -3,6 +3,8 @@
 import json
 import shutil
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -101,6 +103,44 @@ def test_a_killed_preparation_goes_on_where_it_stood(tmp_path, monkeypatch, smal
     _same(expected, prepare(config))
     assert sorted(done + again) == [0, 4, 8, 12] and len(done) == 2
     assert not list((tmp_path / "killed").rglob("chunks"))
+
+
+@pytest.mark.parametrize("left", [b"", b"PK torn"])
+def test_a_torn_chunk_is_made_again(tmp_path, monkeypatch, small_chunks, left):
+    path = write_npz(tmp_path / "grids.npz")
+    expected = prepare(data_config(path, tmp_path / "whole"))
+    chunks = tmp_path / "torn" / expected.directory.name / "chunks"
+    chunks.mkdir(parents=True)
+    (chunks / "0000004.npz").write_bytes(left)
+    _same(expected, prepare(data_config(path, tmp_path / "torn")))
+
+
+def test_a_killed_worker_is_explained(tmp_path, monkeypatch, small_chunks):
+    def broken(self, *arguments):
+        future = Future()
+        future.set_exception(BrokenProcessPool("killed"))
+        return future
+
+    monkeypatch.setattr(prepare_module.concurrent.futures.ProcessPoolExecutor, "submit", broken)
+    with pytest.raises(DataError, match="killed.*workers=1"):
+        prepare(data_config(write_npz(tmp_path / "grids.npz"), tmp_path, workers=2))
+
+
+def test_processes_that_start_together_prepare_once(tmp_path, monkeypatch, small_chunks):
+    config = data_config(write_npz(tmp_path / "grids.npz"), tmp_path)
+    process, made = prepare_module._process_chunk, []
+
+    def slow(start, *rest):
+        made.append(start)
+        time.sleep(0.05)
+        return process(start, *rest)
+
+    monkeypatch.setattr(prepare_module, "_process_chunk", slow)
+    with ThreadPoolExecutor(3) as pool:
+        first, *others = pool.map(prepare, [config] * 3)
+    assert sorted(made) == [0, 4, 8, 12]
+    for other in others:
+        _same(first, other)
 
 
 def test_worker_processes_give_what_one_gives(tmp_path, small_chunks):

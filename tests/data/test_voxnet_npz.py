@@ -112,6 +112,30 @@ def test_a_truncated_archive_is_refused(tmp_path):
         open_npz(path)
 
 
+def test_an_array_that_is_called_npz_is_refused(tmp_path):
+    with (tmp_path / "array.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(DataError, match="cannot be read as a .npz"):
+        open_npz(tmp_path / "array.npz")
+
+
+def test_no_damage_is_answered_by_a_traceback(tmp_path):
+    path, random = write_npz(tmp_path / "grids.npz"), np.random.default_rng(0)
+    whole = path.read_bytes()
+    refused = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for place in random.integers(len(data), size=3):
+            data[place] = random.integers(256)
+        path.write_bytes(data)
+        try:
+            open_npz(path)
+        except DataError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 75
+
+
 def test_the_real_archives_quirks_are_counted(modelnet10_dir, tmp_path):
     with np.load(modelnet10_dir / "modelnet10_30.npz", allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
