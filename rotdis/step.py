@@ -113,7 +113,7 @@ def loss_and_metrics(
     views, turns = make_views(x, view_keys, config.data.rotations)
     count = len(x)
     both = views.reshape(2 * count, *x.shape[1:])
-    code: Code = model.apply({"params": params}, both, method="encode")
+    code: Code = model.apply({"params": params}, both, training=True, method="encode")
     noise = jax.vmap(lambda key: jax.random.normal(key, (2, model.latent_size)))(code_keys)
     noise = jnp.swapaxes(noise, 0, 1).reshape(code.z_mean.shape)
     z = code.z_mean + jnp.exp(0.5 * code.z_logvar) * noise

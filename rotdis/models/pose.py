@@ -12,6 +12,11 @@ from rotdis.geometry import resample, so3
 from rotdis.models import blocks
 
 
+# Of the density whose mode is the inferred pose. Chosen on ModelNet10's validation split among 1,
+# 2.5, 5, 10 and 20; all of them found more poses than the largest weight alone.
+MODE_CONCENTRATION = 5.0
+
+
 @flax.struct.dataclass
 class PosePosterior:
     """A mixture over SO(3), one component for every rotation of the cube.
@@ -24,9 +29,22 @@ class PosePosterior:
     rotations: Float[Array, "b 24 3 3"]
     log_weights: Float[Array, "b 24"]
 
-    def best(self) -> Float[Array, "b 3 3"]:
-        """Returns the hypothesis of largest weight; modes are never averaged."""
-        index = jnp.argmax(self.log_weights, axis=1)
+    def heaviest(self) -> Float[Array, "b 3 3"]:
+        """Returns the hypothesis of largest weight."""
+        return self._hypothesis(self.log_weights)
+
+    def mode(self) -> Float[Array, "b 3 3"]:
+        """Returns the hypothesis at which the mixture's density is highest.
+
+        Several hypotheses may lean towards one pose and share its weight; each then counts for the
+        others, by the kernel exp(-`MODE_CONCENTRATION` |R - R'|_F^2). Modes are never averaged.
+        """
+        difference = self.rotations[:, :, None] - self.rotations[:, None]
+        kernel = -MODE_CONCENTRATION * jnp.sum(difference**2, axis=(-2, -1))
+        return self._hypothesis(jax.nn.logsumexp(self.log_weights[:, None] + kernel, axis=2))
+
+    def _hypothesis(self, score: Float[Array, "b 24"]) -> Float[Array, "b 3 3"]:
+        index = jnp.argmax(score, axis=1)
         return jnp.take_along_axis(self.rotations, index[:, None, None, None], axis=1)[:, 0]
 
 

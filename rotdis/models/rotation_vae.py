@@ -70,13 +70,18 @@ class RotationVAE(nn.Module):
             self.dtype,
         )
 
-    def encode(self, x: Float[Array, "b d d d"]) -> Code:
-        """Infers pose and shape code of objects in any orientation."""
+    def encode(self, x: Float[Array, "b d d d"], training: bool = False) -> Code:
+        """Infers pose and shape code of objects in any orientation.
+
+        Args:
+            x: the objects.
+            training: take the heaviest hypothesis, rather than the mixture's mode, as the pose.
+        """
         if self.pose_method == "none":
             posterior, rotation = None, jnp.broadcast_to(jnp.eye(3), (len(x), 3, 3))
         else:
             posterior = self.pose(x)
-            rotation = posterior.best()
+            rotation = posterior.heaviest() if training else posterior.mode()
             x = canonicalize(x, rotation)
         mean, logvar = self.encoder(x)
         return Code(mean, logvar, rotation, posterior)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rotdis.geometry import resample, so3
-from rotdis.models.pose import PoseNetwork
+from rotdis.models.pose import PoseNetwork, PosePosterior
 
 NETWORK = PoseNetwork(grid=16, width=8)
 
@@ -29,10 +29,12 @@ def test_turning_the_object_by_a_cube_rotation_turns_its_pose_and_nothing_else(p
         [resample.rotate(x[0, ..., None], jnp.asarray(g))[None, ..., 0] for g in so3.cube_group()]
     )
     posterior = jax.jit(NETWORK.apply)({"params": params}, everything)
-    best = np.asarray(posterior.best())
+    best = np.asarray(posterior.mode())
     weights = np.asarray(posterior.log_weights)
     assert np.ptp(weights[0]) > 0.1
     assert np.allclose(best, so3.cube_group() @ best[0], atol=1e-5)
+    heaviest = np.asarray(posterior.heaviest())
+    assert np.allclose(heaviest, so3.cube_group() @ heaviest[0], atol=1e-5)
     assert np.allclose(np.sort(weights), np.sort(weights[0]), atol=1e-5)
 
 
@@ -51,11 +53,21 @@ def test_untrained_hypotheses_lie_near_the_cube_group():
     assert float(distance.max()) < 0.5
 
 
-def test_the_best_hypothesis_is_the_heaviest(params):
+def test_the_heaviest_hypothesis_has_the_largest_weight(params):
     posterior = NETWORK.apply({"params": params}, _objects(4))
     for index in range(4):
         heaviest = int(np.argmax(posterior.log_weights[index]))
-        assert np.array_equal(posterior.best()[index], posterior.rotations[index, heaviest])
+        assert np.array_equal(posterior.heaviest()[index], posterior.rotations[index, heaviest])
+
+
+def test_hypotheses_that_agree_outweigh_a_heavier_one_alone():
+    rotations = jnp.asarray(so3.cube_group())
+    near = so3.from_rotation_vector(jnp.array([0.05, 0, 0])) @ rotations[3]
+    rotations = rotations.at[7].set(near)
+    weights = jnp.full(24, 0.01).at[5].set(0.32).at[jnp.array([3, 7])].set(0.24)
+    posterior = PosePosterior(rotations[None], jnp.log(weights)[None])
+    assert np.array_equal(posterior.heaviest()[0], rotations[5])
+    assert float(so3.geodesic_distance(posterior.mode()[0], rotations[3])) < 0.06
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
@@ -64,7 +76,7 @@ def test_empty_and_full_grids_have_finite_poses_and_gradients(params, value):
 
     def objective(params):
         posterior = NETWORK.apply({"params": params}, x)
-        return jnp.sum(posterior.best() ** 2) + jnp.sum(posterior.log_weights)
+        return jnp.sum(posterior.mode() ** 2) + jnp.sum(posterior.log_weights)
 
     result, gradient = jax.value_and_grad(objective)(params)
     assert np.isfinite(result)
