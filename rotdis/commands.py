@@ -4,7 +4,7 @@ from pathlib import Path
 
 import ml_collections
 
-from rotdis import checkpoint, evaluate, inference, report, train
+from rotdis import checkpoint, evaluate, inference, pictures, report, train
 from rotdis.data import prepare
 from rotdis.data.prepare import PreparedData
 from rotdis.errors import ConfigError, RotdisError
@@ -102,8 +102,15 @@ def evaluate_run(
 
 
 def report_run(workdir: str | Path, config: ml_collections.ConfigDict | None = None) -> None:
-    """Evaluates, and writes the report with its pictures."""
+    """Evaluates, and writes the report with its pictures, `pictures/opening.png` among them."""
     model, data, evaluation = evaluate_run(workdir, config)
+    if evaluation.predictions is not None:
+        path = Path(workdir) / "pictures" / "opening.png"
+        present = {data.test.class_names[label] for label in evaluation.predictions.label}
+        oriented = [name for name in model.config.eval.oriented_classes if name in present]
+        pictures.opening_picture(
+            data.test, evaluation.predictions, path, classes=oriented[-4:] or sorted(present)[:4]
+        )
     print(f"report: {report.write_report(workdir, model, data.test, evaluation)}")
 
 

@@ -21,6 +21,14 @@ from rotdis.models import rotation_vae
 from rotdis.progress import Progress
 from rotdis.step import TrainState
 
+# Beside the progress bar: as it is called there, and as it is logged.
+_SHOWN = (
+    ("loss", "train/loss"),
+    ("sse", "train/sse"),
+    ("pair_acc15", "train/pair_acc15"),
+    ("views/s", "speed/views_per_second"),
+)
+
 
 class TrainingError(RotdisError):
     """Training met a loss that is not a finite number."""
@@ -116,7 +124,9 @@ def _loop(
             if done % config.train.log_every == 0 or saving or evaluating:
                 averages = window.close()
                 writer.write_scalars(done, averages)
-                progress.update(done, averages)
+                progress.update(
+                    done, {name: averages[key] for name, key in _SHOWN if key in averages}
+                )
             if evaluating:
                 scores = validator(done, state)
             if saving or evaluating:

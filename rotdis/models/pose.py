@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 from rotdis.geometry import resample, so3
 from rotdis.models import blocks
 
-
 # Of the density whose mode is the inferred pose. Chosen on ModelNet10's validation split among 1,
 # 2.5, 5, 10 and 20; all of them found more poses than the largest weight alone.
 MODE_CONCENTRATION = 5.0
