@@ -26,7 +26,7 @@ _SHOWN = (
     ("loss", "train/loss"),
     ("sse", "train/sse"),
     ("pair_acc15", "train/pair_acc15"),
-    ("views/s", "speed/views_per_second"),
+    ("views_per_second", "speed/views_per_second"),
 )
 
 

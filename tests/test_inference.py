@@ -1,0 +1,76 @@
+"""Laws of a model in use: any batch size, NumPy in and out, and the conventions of its rotation."""
+
+import jax
+import numpy as np
+import pytest
+from tiny import tiny_config
+
+import rotdis
+from rotdis import checkpoint, step
+from rotdis.errors import CheckpointError
+from rotdis.inference import BATCH, Model
+from rotdis.models import rotation_vae
+
+
+@pytest.fixture(scope="module")
+def state():
+    config = tiny_config()
+    return step.init_state(rotation_vae.create(config), config)
+
+
+@pytest.fixture(scope="module")
+def model(state):
+    return Model(tiny_config(), state.params)
+
+
+def _objects(count):
+    return (np.random.default_rng(0).uniform(size=(count, 16, 16, 16)) > 0.7).astype(np.float32)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, BATCH + 1])
+def test_any_batch_size_gives_each_object_its_own_result(model, count):
+    voxels = _objects(BATCH + 1)
+    whole, part = model.encode(voxels), model.encode(voxels[:count])
+    assert part.z_mean.shape == (count, model.latent_size)
+    assert part.rotation.shape == (count, 3, 3)
+    assert np.allclose(part.z_mean, whole.z_mean[:count], atol=1e-5)
+    probabilities = model.decode(part.z_mean, part.rotation)
+    assert isinstance(probabilities, np.ndarray)
+    assert probabilities.shape == model.canonicalize(voxels[:count]).shape == (count, 16, 16, 16)
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+def test_sizes_share_a_few_compilations(model):
+    for count in range(1, 12):
+        model.encode(_objects(count))
+    assert model._encode._cache_size() <= 6  # 1, 2, 4, 8, 16, 32
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (1, 8, 8, 8), (1, 16, 16, 16, 1)])
+def test_a_grid_of_another_shape_is_refused_with_what_to_do(model, shape):
+    with pytest.raises(ValueError, match="rotdis.normalize"):
+        model.encode(np.zeros(shape))
+
+
+def test_codes_of_another_size_are_refused(model):
+    with pytest.raises(ValueError, match=r"codes \(B, 4\)"):
+        model.decode(np.zeros((2, 5)), np.zeros((2, 3, 3)))
+
+
+def test_a_loaded_model_uses_the_averaged_parameters_of_the_best_checkpoint(state, tmp_path):
+    checkpoint.save_config(tmp_path, tiny_config())
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    for number, iou in ((1, 0.9), (2, 0.1)):
+        ema = jax.tree.map(lambda leaf, n=number: leaf + n, state.params)
+        saved = state.replace(step=state.step + number, ema_params=ema)
+        checkpoints.save(saved, {checkpoint.BEST_METRIC: iou})
+    checkpoints.close()
+    loaded = rotdis.load(tmp_path)
+    assert (loaded.resolution, loaded.latent_size) == (16, 4)
+    first, expected = (jax.tree.leaves(tree)[0] for tree in (loaded.params, state.params))
+    assert np.allclose(first, np.asarray(expected) + 1)
+
+
+def test_a_missing_run_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere: no such training run"):
+        rotdis.load(tmp_path / "nowhere")
