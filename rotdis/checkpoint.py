@@ -61,6 +61,8 @@ class Checkpoints:
             Path(workdir).resolve() / "checkpoints",
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                # Without it metrics are not stored at all. What is kept is the policy's decision.
+                best_fn=lambda metrics: metrics[BEST_METRIC],
                 enable_async_checkpointing=True,
             ),
         )

@@ -101,7 +101,8 @@ class Model:
         """Applies a jitted function to batches of a few fixed sizes, and joins the results."""
         count = len(arrays[0])
         if count == 0:
-            result = jax.eval_shape(function, self.params, *(a[:1].repeat(1, 0) for a in arrays))
+            one = (np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays)
+            result = jax.eval_shape(function, self.params, *one)
             return jax.tree.map(lambda leaf: np.zeros((0, *leaf.shape[1:]), leaf.dtype), result)
         results = []
         for start in range(0, count, BATCH):

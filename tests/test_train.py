@@ -51,7 +51,7 @@ def test_both_loaders_train_the_same(config, tmp_path):
         for name in one:
             if name.startswith("train/"):
                 assert np.isclose(one[name], two[name], rtol=1e-5), name
-    assert rows[1][-1]["speed/data_wait_share"] > 0
+    assert max(row.get("speed/data_wait_share", 0) for row in rows[1]) > 0
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_it(config, tmp_path, monkeypatch):
@@ -74,9 +74,13 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(config, tmp_path):
 
 
 def test_the_first_signal_asks_and_the_second_acts():
-    with train._StopSignals() as stop:
-        signal.raise_signal(signal.SIGINT)
-        assert stop.requested and stop.name == "SIGINT"
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda *_: received.append(True))
+    try:
+        with train._StopSignals() as stop:
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.requested and stop.name == "SIGTERM" and not received
+            signal.raise_signal(signal.SIGTERM)
+            assert received
+    finally:
+        signal.signal(signal.SIGTERM, before)
