@@ -54,7 +54,6 @@ def prepare_data(config: ml_collections.ConfigDict) -> None:
     from rotdis.data import modelnet  # needs TensorFlow
 
     data = prepare.prepare(config.data)
-    print(prepare.format_summary(data.info))
     print(f"prepared: {data.directory}")
     print(f"shards: {modelnet.write_shards(data)}")
 

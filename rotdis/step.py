@@ -131,9 +131,10 @@ def loss_and_metrics(
     }
     if code.posterior is not None:
         # View 1 turned into view 2, and the reverse: R_2 should be Q_2 Q_1^T R_1.
-        relative = turns[::-1] @ jnp.swapaxes(turns, -1, -2)
+        product = functools.partial(jnp.matmul, precision="highest")
+        relative = product(turns[::-1], jnp.swapaxes(turns, -1, -2))
         rotation = code.rotation.reshape(2, count, 3, 3)
-        targets = jax.lax.stop_gradient((relative @ rotation)[::-1]).reshape(-1, 3, 3)
+        targets = jax.lax.stop_gradient(product(relative, rotation)[::-1]).reshape(-1, 3, 3)
         equivariance = jnp.mean(
             jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
                 code.posterior.log_weights,

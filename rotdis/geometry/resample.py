@@ -79,7 +79,9 @@ def _rotate_backward(residuals, cotangent):
         slopes[0] += (2 * i - 1) * factors[1] * factors[2] * agreement
         slopes[1] += (2 * j - 1) * factors[0] * factors[2] * agreement
         slopes[2] += (2 * k - 1) * factors[0] * factors[1] * agreement
-    rotation_gradient = _centred_points(size) @ (jnp.stack(slopes) * inside).T
+    rotation_gradient = jnp.matmul(
+        _centred_points(size), (jnp.stack(slopes) * inside).T, precision="highest"
+    )
     # Trilinear resampling is linear in the volume: its transpose scatters with the same weights.
     volume_gradient = jnp.zeros(flat.shape, jnp.float32)
     for (i, j, k), index in corners:
@@ -105,7 +107,8 @@ def _corners(rotation: Float[Array, "3 3"], size: int):
         the weight (3, D^3) of the upper neighbour along each axis; and whether the sample lies
         within the shell there (3, D^3), so that it moves with the rotation.
     """
-    samples = rotation.T @ _centred_points(size) + (size - 1) / 2
+    # Full precision is asked for: by default a GPU multiplies in TF32, a TPU in bfloat16.
+    samples = jnp.matmul(rotation.T, _centred_points(size), precision="highest") + (size - 1) / 2
     inside = (samples > -1) & (samples < size)
     samples = jnp.clip(samples, -1, size)
     lower = jnp.minimum(jnp.floor(samples), size - 1)

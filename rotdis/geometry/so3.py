@@ -90,7 +90,7 @@ def geodesic_distance(
     From sine and cosine together, so it is accurate near 0 and near pi, where an arccosine of the
     trace alone loses half of its digits.
     """
-    relative = jnp.einsum("...ji,...jk->...ik", a, b)
+    relative = jnp.einsum("...ji,...jk->...ik", a, b, precision="highest")
     cosine = 0.5 * (jnp.trace(relative, axis1=-2, axis2=-1) - 1)
     axis = jnp.stack(
         [

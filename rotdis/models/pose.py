@@ -87,6 +87,8 @@ class PoseNetwork(nn.Module):
         output = output.reshape(batch, 24, 7)
         residuals = so3.from_6d(output[..., 1:] + jnp.eye(3)[:, :2].T.reshape(6))
         return PosePosterior(
-            rotations=jnp.einsum("gij,bgjk->bgik", so3.cube_group(), residuals),
+            rotations=jnp.einsum(
+                "gij,bgjk->bgik", so3.cube_group(), residuals, precision="highest"
+            ),
             log_weights=jax.nn.log_softmax(output[..., 0]),
         )
