@@ -59,15 +59,17 @@ def _validated(validate: Callable) -> ml_collections.ConfigDict | None:
 
 def _parse(arguments: list[str]) -> list[str]:
     """Parses flags; whatever is wrong with them is the user's to mend, in one line."""
+    if any(argument.lstrip("-").startswith("help") for argument in arguments[1:]):
+        app.define_help_flags()
+        try:
+            app.parse_flags_with_usage(arguments)
+        except SystemExit:
+            sys.exit(0)  # help that was asked for is no failure
     try:
-        return app.parse_flags_with_usage(arguments) if _wants_help(arguments) else FLAGS(arguments)
+        return FLAGS(arguments)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         message = " ".join(str(error).split())
         raise RotdisError(f"{message} (see --help)") from error
-
-
-def _wants_help(arguments: list[str]) -> bool:
-    return any(argument.lstrip("-").startswith("help") for argument in arguments[1:])
 
 
 def main() -> None:

@@ -150,6 +150,12 @@ def test_meshes_are_reconstructed_and_bad_ones_skipped(run, tmp_path):
         assert path.name in result.stderr and len(result.stderr.strip().splitlines()) == 1
 
 
+def test_help_explains_the_modes():
+    text = _run("--help").stdout
+    for word in ("--config", "--workdir", "prepare", "evaluate", "reconstruct", "go on where"):
+        assert word in text, text
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
