@@ -1,5 +1,6 @@
 """A trained model on the user's meshes: pose, canonical mesh, reconstruction, code of each."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -27,9 +28,9 @@ def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[di
     Into `output`: `poses.json`, a row per mesh with its `file`, its `pose` (4x4, rigid; it maps the
     mesh's points into the canonical frame, the centre of the smallest enclosing ball to the
     origin), the `weight` of that pose's hypothesis, and the `runner_up` with its own; `codes.npz`
-    with the codes `z_mean` of all; and for each mesh NAME `NAME_canonical.ply`, the mesh in the
-    canonical frame, `NAME_reconstruction.ply` beside it, and the picture `NAME.png`. A file that
-    cannot be used is reported and left out.
+    with the codes `z_mean` of all and the files they are of (`source`); and for each mesh NAME
+    `NAME_canonical.ply`, the mesh in the canonical frame, `NAME_reconstruction.ply` beside it, and
+    the picture `NAME.png`. A file that cannot be used is reported and left out.
 
     Args:
         model: the trained model.
@@ -47,7 +48,7 @@ def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[di
     paths = _find(source)
     output.mkdir(parents=True, exist_ok=True)
     rows, codes, skipped = [], [], []
-    with Progress(len(paths), label="reconstruct", unit="mesh") as progress:
+    with Progress(len(paths), label="reconstruct", unit="file") as progress:
         for start in range(0, len(paths), _BATCH):
             loaded = []
             for path in paths[start : start + _BATCH]:
@@ -68,7 +69,9 @@ def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[di
     if not rows:
         raise DataError(f"{source}: none of its {len(paths)} meshes could be used (see above)")
     _write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
-    np.savez(output / "codes.npz", file=[r["file"] for r in rows], z_mean=np.concatenate(codes))
+    archive = io.BytesIO()
+    np.savez(archive, source=[row["file"] for row in rows], z_mean=np.concatenate(codes))
+    _write(output / "codes.npz", archive.getvalue())
     print(f"{len(rows)} meshes reconstructed, {len(skipped)} skipped: {output}")
     return rows
 

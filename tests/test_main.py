@@ -197,4 +197,6 @@ def test_it_runs_on_real_modelnet10(modelnet10_dir, data_dir, tmp_path):
          "--config.data.classes=('bathtub','desk','night_stand')")  # fmt: skip
     metrics = json.loads((tmp_path / "real" / "metrics.json").read_text())
     assert metrics["data/test_objects"] > 20
-    assert 0 < metrics["reconstruction/iou"] < 1
+    # Twenty steps teach little, but the reconstruction is near the objects' few occupied voxels.
+    assert 0 < metrics["reconstruction/sse"] < 16**3 / 2
+    assert metrics["pose/pair_median_deg"] > 0
