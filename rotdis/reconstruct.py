@@ -135,12 +135,14 @@ def _process(
         row = {"file": name, "pose": pose_matrix(centre, code.rotation[index]).tolist()}
         if code.posterior is not None:
             weights = np.exp(code.posterior.log_weights[index])
-            order = np.argsort(-weights)
-            second = code.posterior.rotations[index, order[1]]
-            row["weight"] = float(weights[order[0]])
+            hypotheses = code.posterior.rotations[index]
+            chosen = np.argmin(np.sum((hypotheses - code.rotation[index]) ** 2, axis=(1, 2)))
+            runner_up = np.argmax(np.where(np.arange(len(weights)) == chosen, -1, weights))
+            second = hypotheses[runner_up]
+            row["weight"] = float(weights[chosen])
             row["runner_up"] = {
                 "pose": pose_matrix(centre, second).tolist(),
-                "weight": float(weights[order[1]]),
+                "weight": float(weights[runner_up]),
             }
         rows.append(row)
         stem = name.replace("/", "_")

@@ -118,7 +118,9 @@ def _loop(
         for done in range(start + 1, last + 1):
             state, metrics, waited = run_step(state)
             window.add(done, metrics, waited)
-            saving = done % config.train.checkpoint_every == 0 or done == last or stop.requested
+            # Read once: a signal that comes later in this step is served after the next one.
+            stopping = stop.requested and done < last
+            saving = done % config.train.checkpoint_every == 0 or done == last or stopping
             evaluating = done % config.train.eval_every == 0 or done == last
             scores = None
             if done % config.train.log_every == 0 or saving or evaluating:
@@ -133,7 +135,7 @@ def _loop(
                 checkpoints.save(state, scores)
                 writer.flush()
                 window.restart_clock()
-            if stop.requested and done < last:
+            if stopping:
                 checkpoints.wait()
                 raise Interrupted(
                     f"stopped by {stop.name} after step {done}, which is saved; "
