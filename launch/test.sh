@@ -11,4 +11,4 @@ install test
 "$venv_python" -m ruff check .
 "$venv_python" -m ruff format --check .
 # On the CPU: two workers would take a GPU's memory from each other.
-JAX_PLATFORMS=${JAX_PLATFORMS:-cpu} exec "$venv_python" -m pytest -n 2 "$@"
+JAX_PLATFORMS=${JAX_PLATFORMS:-cpu} exec "$venv_python" -m pytest -n 2 --dist loadfile "$@"

@@ -45,9 +45,13 @@ class Checkpoints:
     Args:
         workdir: the run's folder; created where missing.
         keep_best: how many checkpoints to keep besides the newest, by `BEST_METRIC`.
+        read_only: only restore; nothing is created or deleted.
+
+    Raises:
+        OSError: the folder cannot be made.
     """
 
-    def __init__(self, workdir: str | Path, keep_best: int = 1):
+    def __init__(self, workdir: str | Path, keep_best: int = 1, *, read_only: bool = False):
         policies = [checkpoint_managers.LatestN(1)]
         if keep_best:
             policies.append(
@@ -64,6 +68,8 @@ class Checkpoints:
                 # Without it metrics are not stored at all. What is kept is the policy's decision.
                 best_fn=lambda metrics: metrics[BEST_METRIC],
                 enable_async_checkpointing=True,
+                create=not read_only,
+                read_only=read_only,
             ),
         )
 
@@ -124,6 +130,12 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for saves and releases the folder."""
         self._manager.close()
+
+
+def holds_checkpoint(workdir: str | Path) -> bool:
+    """Returns whether a folder holds a run with at least one complete checkpoint."""
+    folder = Path(workdir) / "checkpoints"
+    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
 
 
 def save_config(workdir: str | Path, config: ml_collections.ConfigDict) -> None:

@@ -61,8 +61,11 @@ def prepare_data(config: ml_collections.ConfigDict) -> None:
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
     """Trains (or resumes), then evaluates and reports."""
     print(config)
-    train.train(config, workdir)
-    report_run(workdir, config)
+    data = train.train(config, workdir)
+    if len(data.test):
+        report_run(workdir, config)
+    else:
+        print("the source has no test objects: nothing to evaluate")
 
 
 def evaluate_run(

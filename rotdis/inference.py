@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
+from jax.sharding import AxisType
 from jaxtyping import Float
 
-from rotdis.checkpoint import Checkpoints, load_config
+from rotdis import checkpoint
 from rotdis.errors import CheckpointError
 from rotdis.models import rotation_vae
 from rotdis.models.rotation_vae import Code
-from rotdis.step import init_state
+from rotdis.step import AXIS, init_state
 
 BATCH = 32  # objects at a time; smaller calls are padded to a power of two, larger ones are cut
 
@@ -132,11 +133,15 @@ def load(run: str | Path) -> Model:
     """
     if not Path(run).is_dir():
         raise CheckpointError(f"{run}: no such training run")
-    config = load_config(run)
+    config = checkpoint.load_config(run)
+    if not checkpoint.holds_checkpoint(run):
+        raise CheckpointError(f"{run}: holds no checkpoint yet; train it first (--mode=train)")
     template = jax.eval_shape(lambda: init_state(rotation_vae.create(config), config))
-    checkpoints = Checkpoints(run)
+    checkpoints = checkpoint.Checkpoints(run, read_only=True)
     try:
-        mesh = jax.make_mesh((1,), ("data",), devices=jax.local_devices()[:1])
+        mesh = jax.make_mesh(
+            (1,), (AXIS,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:1]
+        )
         state = checkpoints.restore(template, mesh, checkpoints.best_step())
     finally:
         checkpoints.close()

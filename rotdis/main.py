@@ -20,6 +20,15 @@ _MODES = {
     "reconstruct": "infer pose, code and reconstruction of the meshes at --input",
 }
 
+# Packages that only some modes and sources need, and the extra that brings each.
+_EXTRAS = {
+    "igl": "mesh",
+    "trimesh": "mesh",
+    "importlib_resources": "tfdata",
+    "tensorflow": "tfdata",
+    "tensorflow_datasets": "tfdata",
+}
+
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "The configuration, a Python file (it is run).")
 flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, metrics, report.")
@@ -80,6 +89,16 @@ def main() -> None:
     except RotdisError as error:
         print(f"rotdis: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_status", 2))
+    except ImportError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in _EXTRAS:
+            raise
+        print(
+            f"rotdis: this needs {package}, which is not installed: "
+            f"pip install -e '.[{_EXTRAS[package]}]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 if __name__ == "__main__":

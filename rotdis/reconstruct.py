@@ -45,7 +45,7 @@ def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[di
         MeshError: the one file given cannot be used.
     """
     source, output = Path(source), Path(output)
-    paths = _find(source)
+    paths = [path for path in _find(source) if output not in path.parents]
     output.mkdir(parents=True, exist_ok=True)
     rows, codes, skipped = [], [], []
     with Progress(len(paths), label="reconstruct", unit="file") as progress:
@@ -145,13 +145,13 @@ def _process(
                 "weight": float(weights[runner_up]),
             }
         rows.append(row)
-        stem = name.replace("/", "_")
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
         posed = mesh.copy()
         posed.apply_transform(np.asarray(row["pose"]))
-        _export(posed, output / f"{stem}_canonical.ply")
-        _export(surface(decoded[index], radius), output / f"{stem}_reconstruction.ply")
+        _export(posed, output / f"{name}_canonical.ply")
+        _export(surface(decoded[index], radius), output / f"{name}_reconstruction.ply")
         sheet = contact_sheet([list(pictured)], column_labels=["input", "canonical", "decoded"])
-        Image.fromarray(sheet).save(output / f"{stem}.png")
+        Image.fromarray(sheet).save(output / f"{name}.png")
     return rows, code.z_mean
 
 

@@ -1,7 +1,5 @@
 """The training loop: data, step, log, evaluation and checkpoints, from any point to the end."""
 
-import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,13 +11,17 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from rotdis import checkpoint, evaluate, pictures, step
 from rotdis.data import prepare, resident
+from rotdis.data.order import MAX_OBJECTS
 from rotdis.data.prepare import PreparedData
-from rotdis.errors import ConfigError, RotdisError
+from rotdis.data.voxelset import VoxelSet
+from rotdis.errors import CheckpointError, ConfigError, DataError
 from rotdis.inference import Model
+from rotdis.interrupt import Interrupted, StopSignals
 from rotdis.metric_writer import MetricWriter
 from rotdis.models import rotation_vae
 from rotdis.progress import Progress
 from rotdis.step import TrainState
+from rotdis.window import Window
 
 # Beside the progress bar: as it is called there, and as it is logged.
 _SHOWN = (
@@ -28,22 +30,6 @@ _SHOWN = (
     ("pair_acc15", "train/pair_acc15"),
     ("views_per_second", "speed/views_per_second"),
 )
-
-
-class TrainingError(RotdisError):
-    """Training met a loss that is not a finite number."""
-
-
-class Interrupted(RotdisError):
-    """Training was asked to stop by a signal; its state is saved.
-
-    Attributes:
-        exit_status: what a shell expects of a process that this signal ended.
-    """
-
-    def __init__(self, message: str, signal_number: int):
-        super().__init__(message)
-        self.exit_status = 128 + signal_number
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedData:
@@ -59,19 +45,23 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         The prepared data that it trained on.
 
     Raises:
-        CheckpointError: the workdir holds another model's run.
+        CheckpointError: the workdir cannot be written, or holds another model's run.
         ConfigError: the batch cannot be divided over the devices.
-        DataError: the data cannot be prepared.
+        DataError: the data cannot be prepared, or hold no training objects, or too many.
         Interrupted: SIGINT or SIGTERM came; the state has been saved.
         TrainingError: the loss is not finite; earlier checkpoints are kept.
     """
     workdir = Path(workdir)
     mesh = make_mesh(config.train.batch_size)
-    checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
-    if checkpoints.latest_step() is not None:
+    if checkpoint.holds_checkpoint(workdir):
         checkpoint.check_same_run(workdir, config)
     data = prepare.prepare(config.data)
-    checkpoint.save_config(workdir, config)
+    _check_size(data.train, config)
+    try:
+        checkpoint.save_config(workdir, config)
+        checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
+    except OSError as error:
+        raise CheckpointError(f"--workdir: {workdir} cannot be written ({error})") from error
 
     model = rotation_vae.create(config)
     state = step.init_state(model, config)
@@ -104,6 +94,14 @@ def make_mesh(batch_size: int) -> Mesh:
     return jax.make_mesh((jax.device_count(),), (step.AXIS,), axis_types=(AxisType.Auto,))
 
 
+def _check_size(split: VoxelSet, config: ml_collections.ConfigDict) -> None:
+    if not 1 <= len(split) <= MAX_OBJECTS:
+        raise DataError(
+            f"config.data.source: {config.data.source or config.data.dataset} gives {len(split)} "
+            f"training objects; from 1 to {MAX_OBJECTS:,} can be trained on"
+        )
+
+
 def _loop(
     config: ml_collections.ConfigDict,
     state: TrainState,
@@ -113,8 +111,8 @@ def _loop(
     writer: MetricWriter,
 ) -> None:
     start, last = int(state.step), config.train.steps
-    window = _Window(config)
-    with _StopSignals() as stop, Progress(total=last, initial=start) as progress:
+    window = Window(2 * config.train.batch_size)
+    with StopSignals() as stop, Progress(total=last, initial=start) as progress:
         for done in range(start + 1, last + 1):
             state, metrics, waited = run_step(state)
             window.add(done, metrics, waited)
@@ -196,55 +194,15 @@ def _host_batches(
     )
 
 
-class _Window:
-    """Metrics of the steps since the last log line, left on the device until they are read."""
-
-    def __init__(self, config: ml_collections.ConfigDict):
-        self._views_per_step = 2 * config.train.batch_size
-        self._entries: list[tuple[int, step.Metrics]] = []
-        self._waited = 0.0
-        self._busy = 0.0
-        self.restart_clock()
-
-    def add(self, done: int, metrics: step.Metrics, waited: float) -> None:
-        self._entries.append((done, metrics))
-        self._waited += waited
-
-    def restart_clock(self) -> None:
-        """Leaves what passed since the last reading (evaluation, saving) out of the speed."""
-        self._since = time.perf_counter()
-
-    def close(self) -> dict[str, float]:
-        """Returns the averages, checked to be finite, and starts the next window."""
-        entries = [(done, jax.device_get(metrics)) for done, metrics in self._entries]
-        seconds = time.perf_counter() - self._since
-        for done, metrics in entries:
-            for name, value in metrics.items():
-                if not math.isfinite(value):
-                    raise TrainingError(
-                        f"step {done}: {name} is {float(value)}; stopped. The checkpoints before "
-                        "it are kept; try a lower optimizer.learning_rate or optimizer.clip_norm"
-                    )
-        averages = {
-            f"train/{name}": float(np.mean([metrics[name] for _, metrics in entries]))
-            for name in entries[0][1]
-        }
-        averages["speed/views_per_second"] = self._views_per_step * len(entries) / seconds
-        averages["speed/data_wait_share"] = self._waited / seconds
-        self._entries, self._waited = [], 0.0
-        self.restart_clock()
-        return averages
-
-
 class _Validator:
     """Evaluates the averaged parameters on the validation split."""
 
     def __init__(self, config: ml_collections.ConfigDict, data: PreparedData, writer: MetricWriter):
-        self._config, self._split, self._writer = config, data.validation, writer
+        self._config, self._data, self._writer = config, data, writer
         self._model: Model | None = None
 
     def __call__(self, done: int, state: TrainState) -> dict[str, float] | None:
-        if not len(self._split):
+        if not len(self._data.validation):
             return None
         params = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema_params)
         if self._model is None:
@@ -252,8 +210,8 @@ class _Validator:
         self._model.params = params
         metrics, _ = evaluate.evaluate(
             self._model,
-            self._split,
-            (),
+            self._data.validation,
+            self._data.train,
             seed=self._config.eval.seed,
             batch_size=self._config.eval.batch_size,
             max_train=0,
@@ -265,37 +223,9 @@ class _Validator:
         )
         sheets = pictures.preview(
             self._model,
-            self._split,
+            self._data.validation,
             seed=self._config.eval.seed,
             rotations=self._config.data.rotations,
         )
         self._writer.write_images(done, sheets)
         return overall
-
-
-class _StopSignals:
-    """Turns the first SIGINT or SIGTERM into a request; a second one acts at once."""
-
-    requested = False
-    number = 0
-
-    @property
-    def name(self) -> str:
-        return signal.Signals(self.number).name
-
-    def __enter__(self) -> "_StopSignals":
-        self._previous = {}
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._request)
-        except ValueError:  # not the main thread, as in a notebook's worker: no handlers there
-            pass
-        return self
-
-    def _request(self, number: int, frame) -> None:
-        self.requested, self.number = True, number
-        signal.signal(number, self._previous[number])
-
-    def __exit__(self, *exception) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)

@@ -36,7 +36,12 @@ def _environment():
 
 def _run(*options, status=0):
     result = subprocess.run(
-        _command(*options), cwd=ROOT, env=_environment(), capture_output=True, text=True
+        _command(*options),
+        cwd=ROOT,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert result.returncode == status, result.stdout + result.stderr
     return result
@@ -160,19 +165,22 @@ def test_help_explains_the_modes():
     "options, message",
     [
         (["--config=configs/smoke.py"], "--workdir"),
-        (["--workdir=w"], "--config"),
-        (["--config=configs/none.py", "--workdir=w"], "configs/none.py"),
-        (["--config=configs/smoke.py", "--workdir=w", "--config.model.depth=3"], "depth"),
-        (["--config=configs/smoke.py", "--workdir=w", "--config.train.steps=ten"], "steps"),
-        (["--config=configs/smoke.py", "--workdir=w", "--config.train.steps=0"], "train.steps"),
-        (["--config=configs/smoke.py", "--workdir=w", "--mode=play"], "mode"),
-        (["--config=configs/smoke.py", "--workdir=w", "--config.data.source=gone.zip"], "gone.zip"),
+        (["--workdir={tmp}"], "--config"),
+        (["--config=configs/none.py", "--workdir={tmp}"], "configs/none.py"),
+        (["--config=configs/smoke.py", "--workdir={tmp}", "--config.model.depth=3"], "depth"),
+        (["--config=configs/smoke.py", "--workdir={tmp}", "--config.train.steps=ten"], "steps"),
+        (["--config=configs/smoke.py", "--workdir={tmp}", "--config.train.steps=0"], "train.steps"),
+        (["--config=configs/smoke.py", "--workdir={tmp}", "--mode=play"], "mode"),
+        (
+            ["--config=configs/smoke.py", "--workdir={tmp}", "--config.data.source=gone.zip"],
+            "gone.zip",
+        ),
         (["--mode=evaluate", "--workdir=no-such-run"], "no-such-run"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bad_input_gets_one_line_and_status_2(options, message):
-    result = _run(*options, status=2)
+def test_bad_input_gets_one_line_and_status_2(options, message, tmp_path):
+    result = _run(*(option.format(tmp=tmp_path / "w") for option in options), status=2)
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1 and message in lines[0], result.stderr
 
@@ -181,6 +189,18 @@ def test_a_workdir_of_another_model_is_refused(run, data_dir):
     result = _run(*_train(run[0], data_dir, "--config.model.latent_size=5"), status=2)
     assert "model.latent_size (8 there, 5 here)" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_of_corrupt_meshes_is_refused(tmp_path):
+    path = tmp_path / "ModelNet" / "chair" / "train" / "chair_0001.off"
+    path.parent.mkdir(parents=True)
+    path.write_text("OFF\n3 1 0\n0 0 0\n")
+    result = _run("--config=configs/smoke.py", f"--workdir={tmp_path}/w",
+                  f"--config.data.dir={tmp_path}/data",
+                  f"--config.data.source={tmp_path}/ModelNet", status=2)  # fmt: skip
+    errors = [line for line in result.stderr.splitlines() if line.startswith("rotdis: ")]
+    assert len(errors) == 1 and "chair_0001.off" in errors[0] and "cut short" in errors[0]
+    assert "Traceback" not in result.stderr
 
 
 def test_an_archive_with_other_arrays_is_refused(tmp_path):

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from rotdis import step, train
+from rotdis import checkpoint, step, train
 from rotdis.data import prepare
-from rotdis.errors import ConfigError
-from rotdis.metric_writer import read_scalars
+from rotdis.errors import CheckpointError, ConfigError, DataError
+from rotdis.interrupt import Interrupted, StopSignals
+from rotdis.metric_writer import MetricWriter
+from rotdis.window import TrainingError
 
 pytest.importorskip("igl")
 
@@ -32,10 +34,6 @@ def _change(config, **options):
     config = config.copy_and_resolve_references()
     config.update_from_flattened_dict({k.replace("__", "."): v for k, v in options.items()})
     return config
-
-
-def _losses(workdir):
-    return read_scalars(workdir)["train/loss"][1]
 
 
 def test_both_loaders_train_the_same(config, tmp_path):
@@ -62,7 +60,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_it(config, tmp_path, 
         return loss, metrics | {"kl": metrics["kl"] * jnp.nan}
 
     monkeypatch.setattr(step, "loss_and_metrics", poisoned)
-    with pytest.raises(train.TrainingError, match="step 1: kl is nan"):
+    with pytest.raises(TrainingError, match="step 1: kl is nan"):
         train.train(config, tmp_path)
     assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
 
@@ -73,11 +71,38 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(config, tmp_path):
         train.train(_change(config, train__batch_size=count + 1), tmp_path)
 
 
+def test_a_signal_within_a_step_is_served_with_everything_saved(config, tmp_path, monkeypatch):
+    """It comes while the log line of step 2 is written, after that step's state was looked at."""
+    original = MetricWriter.write_scalars
+
+    def signalled(self, done, scalars):
+        original(self, done, scalars)
+        if done == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(MetricWriter, "write_scalars", signalled)
+    often = _change(config, train__log_every=2, train__checkpoint_every=8)
+    with pytest.raises(Interrupted, match="after step 3, which is saved"):
+        train.train(often, tmp_path)
+    assert checkpoint.Checkpoints(tmp_path, read_only=True).latest_step() == 3
+
+
+def test_a_workdir_that_cannot_be_written_is_named(config, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match="file cannot be written"):
+        train.train(config, tmp_path / "file")
+
+
+def test_a_split_without_training_objects_is_named(config, tmp_path):
+    with pytest.raises(DataError, match="gives 0 training objects"):
+        train.train(_change(config, data__num_train=0, data__num_test=10), tmp_path)
+
+
 def test_the_first_signal_asks_and_the_second_acts():
     received = []
     before = signal.signal(signal.SIGTERM, lambda *_: received.append(True))
     try:
-        with train._StopSignals() as stop:
+        with StopSignals() as stop:
             signal.raise_signal(signal.SIGTERM)
             assert stop.requested and stop.name == "SIGTERM" and not received
             signal.raise_signal(signal.SIGTERM)

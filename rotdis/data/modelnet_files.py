@@ -83,16 +83,17 @@ def open_zip(path: Path) -> Source:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            files = [info for info in archive.infolist() if not info.is_dir()]
             entries = [
                 (PurePosixPath(info.filename).parts[-3:], _ZipEntry(path, info.filename))
-                for info in sorted(archive.infolist(), key=lambda info: info.filename)
+                for info in sorted(files, key=lambda info: info.filename)
                 if _is_mesh(path, info)
             ]
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise DataError(
             f"{path}: is not a complete zip ({error}); delete it and download it again"
         ) from error
-    return _assemble(path, path.stem, file_identity(path), entries)
+    return _assemble(path, path.stem, file_identity(path), entries, len(files) - len(entries))
 
 
 def _is_mesh(path: Path, info: zipfile.ZipInfo) -> bool:
@@ -107,18 +108,29 @@ def _is_mesh(path: Path, info: zipfile.ZipInfo) -> bool:
 
 
 def _assemble(
-    path: Path, name: str, identity: dict, entries: Iterable[tuple[tuple[str, ...], object]]
+    path: Path,
+    name: str,
+    identity: dict,
+    entries: Iterable[tuple[tuple[str, ...], object]],
+    passed_over: int = 0,
 ) -> Source:
+    """Sorts meshes into splits; counts what is none, lies elsewhere, or comes a second time."""
     splits: dict[str, dict[str, Item]] = {split: {} for split in SPLITS}
     for parts, payload in entries:
-        if len(parts) == 3 and parts[1] in SPLITS:
-            source_id = "/".join(parts)
-            splits[parts[1]].setdefault(source_id, Item(source_id, parts[0], payload))
+        source_id = "/".join(parts)
+        if len(parts) == 3 and parts[1] in SPLITS and source_id not in splits[parts[1]]:
+            splits[parts[1]][source_id] = Item(source_id, parts[0], payload)
+        else:
+            passed_over += 1
     classes = sorted({item.class_name for items in splits.values() for item in items.values()})
     if not classes:
         raise DataError(f"{path}: holds no meshes laid out as CLASS/train/*.off, CLASS/test/*.off")
     return Source(
-        name, identity, tuple(classes), {k: list(items.values()) for k, items in splits.items()}
+        name,
+        identity,
+        tuple(classes),
+        {split: list(items.values()) for split, items in splits.items()},
+        notes={"files_passed_over": passed_over},
     )
 
 
@@ -133,9 +145,9 @@ def download(config: ml_collections.ConfigDict) -> Path:
     target = folder / url.rsplit("/", 1)[1]
     if target.exists():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".part")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(url, timeout=30) as response, partial.open("wb") as file:
             announced = int(response.headers.get("Content-Length") or 0)
             size = SIZES[config.dataset] or announced

@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+# The square of an object's place in the split must fit in int32.
+MAX_OBJECTS = 46_340
+
 
 @functools.partial(jax.jit, static_argnames=("num_objects", "batch_size"))
 def batch_indices(
@@ -23,11 +26,11 @@ def batch_indices(
     Args:
         seed: chooses the permutations.
         step: the training step, from 0.
-        num_objects: size of the split, from 1 to 46,340 (its square must fit in int32).
+        num_objects: size of the split, from 1 to `MAX_OBJECTS`.
         batch_size: B.
     """
-    if not 1 <= num_objects <= 46_340:
-        raise ValueError(f"a split must hold from 1 to 46,340 objects, not {num_objects}")
+    if not 1 <= num_objects <= MAX_OBJECTS:
+        raise ValueError(f"a split must hold from 1 to {MAX_OBJECTS:,} objects, not {num_objects}")
     key = jax.random.key(seed)
     # step * batch_size would overflow int32 in a very long run: count whole epochs by remainders.
     per_epoch, rest = divmod(batch_size, num_objects)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from rotdis.data.order import batch_indices
@@ -58,8 +59,10 @@ def make_batches(
     mine = slice(process_index * local, (process_index + 1) * local)
 
     def indices():
-        for step in range(start_step, start_step + num_steps):
-            yield np.asarray(batch_indices(seed, step, len(label), batch_size))[mine]
+        # On the host: on the training's device it would queue behind the steps.
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            for step in range(start_step, start_step + num_steps):
+                yield np.asarray(batch_indices(seed, step, len(label), batch_size))[mine]
 
     options = tf.data.Options()
     options.deterministic = True

@@ -6,32 +6,29 @@ lie in `chunks/`, so that a preparation that was killed goes on where it stood.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import ml_collections
 import numpy as np
 
-from rotdis.data import voxelset
-from rotdis.data.sources import Item, Source, open_source
+from rotdis.data import chunks, voxelset
+from rotdis.data.chunks import Chunk
+from rotdis.data.sources import Source, open_source
 from rotdis.data.voxelset import VoxelSet
-from rotdis.errors import DataError, RotdisError
-from rotdis.progress import Progress
+from rotdis.errors import DataError
 
 VERSION = 1  # of the content; raised when the same source gives other voxels than before
 SPLITS = ("train", "validation", "test")
-_CHUNK = 64  # objects
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +46,6 @@ class PreparedData:
     test: VoxelSet
     directory: Path
     info: dict
-
-
-@dataclasses.dataclass(frozen=True)
-class _Chunk:
-    """The result of some items: rows of those that could be used, and what happened to others."""
-
-    packed: np.ndarray
-    kept: list[int]  # positions in the list of items
-    skipped: dict[str, str]  # source id -> reason
-    quirks: dict[str, int]
 
 
 def prepare(config: ml_collections.ConfigDict) -> PreparedData:
@@ -110,13 +97,13 @@ def _directory(source: Source, config: ml_collections.ConfigDict) -> Path:
 def _prepare(source: Source, config: ml_collections.ConfigDict, directory: Path) -> None:
     began = time.monotonic()
     items = [item for split in ("train", "test") for item in source.splits[split]]
-    chunks = list(_chunks(items, config, directory))
-    kept = np.array([i for chunk in chunks for i in chunk.kept], int)
+    done = list(chunks.voxelize_all(items, config, directory / "chunks"))
+    kept = np.array([i for chunk in done for i in chunk.kept], int)
     if not len(kept):
-        reason = next(iter(chunks[0].skipped.items())) if chunks else ("", "it is empty")
+        reason = next(iter(done[0].skipped.items())) if done else ("", "it is empty")
         raise DataError(f"{source.name}: holds no usable object ({reason[0]}: {reason[1]})")
     everything = VoxelSet(
-        packed=np.concatenate([chunk.packed for chunk in chunks if len(chunk.packed)]),
+        packed=np.concatenate([chunk.packed for chunk in done if len(chunk.packed)]),
         label=np.array([source.class_names.index(items[i].class_name) for i in kept], np.int32),
         source_id=tuple(items[i].source_id for i in kept),
         class_names=source.class_names,
@@ -134,7 +121,7 @@ def _prepare(source: Source, config: ml_collections.ConfigDict, directory: Path)
         "test": everything.select(in_test),
     }
     files = {split: _write(directory / f"{split}.npz", data) for split, data in splits.items()}
-    info = _describe(source, splits, chunks) | {
+    info = _describe(source, splits, done) | {
         "files": files,
         "resolution": config.resolution,
         "partial": config.partial,
@@ -148,10 +135,10 @@ def _prepare(source: Source, config: ml_collections.ConfigDict, directory: Path)
     print(format_summary(info))
 
 
-def _describe(source: Source, splits: dict[str, VoxelSet], chunks: Sequence[_Chunk]) -> dict:
+def _describe(source: Source, splits: dict[str, VoxelSet], done: Sequence[Chunk]) -> dict:
     quirks = collections.Counter()
     skipped = {}
-    for chunk in chunks:
+    for chunk in done:
         quirks.update(chunk.quirks)
         skipped |= chunk.skipped
     training = np.concatenate([splits["train"].packed, splits["validation"].packed])
@@ -167,8 +154,18 @@ def _describe(source: Source, splits: dict[str, VoxelSet], chunks: Sequence[_Chu
                     for split in ("train", "validation")
                 )
             ),
+            "under_several_labels": _ambiguous(splits.values()),
         },
     }
+
+
+def _ambiguous(splits: Iterable[VoxelSet]) -> int:
+    """Counts the objects whose very voxels occur under another label as well."""
+    seen: dict[bytes, list[int]] = {}
+    for data in splits:
+        for row, label in zip(data.packed, data.label, strict=True):
+            seen.setdefault(row.tobytes(), []).append(int(label))
+    return sum(len(labels) for labels in seen.values() if len(set(labels)) > 1)
 
 
 def format_summary(info: dict) -> str:
@@ -190,96 +187,6 @@ def _is_held_out(source_id: str, fraction: float) -> bool:
     """Chooses by a hash, so that neither order nor number of the other objects matters."""
     digest = hashlib.sha256(source_id.encode()).digest()
     return int.from_bytes(digest[:8], "big") < fraction * 2**64
-
-
-def _chunks(
-    items: Sequence[Item], config: ml_collections.ConfigDict, directory: Path
-) -> Iterator[_Chunk]:
-    """Yields the results of all chunks in order; those done before are read, not made again."""
-    folder = directory / "chunks"
-    folder.mkdir(exist_ok=True)
-    starts = range(0, len(items), _CHUNK)
-    paths = {start: folder / f"{start:07d}.npz" for start in starts}
-    missing = [start for start in starts if not _is_whole(paths[start])]
-    done = len(items) - sum(min(_CHUNK, len(items) - start) for start in missing)
-    with Progress(len(items), initial=done, label="prepare", unit="object") as progress:
-        for start, chunk in _process(items, missing, config):
-            _write_chunk(paths[start], chunk)
-            done += min(_CHUNK, len(items) - start)
-            progress.update(done)
-    for start in starts:
-        yield _read_chunk(paths[start])
-
-
-def _process(
-    items: Sequence[Item], starts: Sequence[int], config: ml_collections.ConfigDict
-) -> Iterator[tuple[int, _Chunk]]:
-    supersample = config.supersample if config.partial else 1
-    arguments = [
-        (start, items[start : start + _CHUNK], config.resolution, supersample, config.partial)
-        for start in starts
-    ]
-    workers = min(config.workers or os.cpu_count() or 1, len(starts))
-    if workers <= 1:
-        yield from (_process_chunk(*each) for each in arguments)
-        return
-    # Spawned, not forked: a fork of a process whose libraries run threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = [pool.submit(_process_chunk, *each) for each in arguments]
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                yield future.result()
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise DataError(
-                "a process that prepares objects was killed, perhaps for want of memory (or the "
-                "calling script lacks `if __name__ == '__main__':`); what is done is kept: run "
-                "again with --config.data.workers=1"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _process_chunk(
-    start: int, items: Sequence[Item], resolution: int, supersample: int, partial: bool
-) -> tuple[int, _Chunk]:
-    grids, kept, skipped, quirks = [], [], {}, collections.Counter()
-    for offset, item in enumerate(items):
-        try:
-            grid, found = item.payload.voxels(resolution, supersample)
-            if not (grid > 0.5).any():
-                raise DataError("no voxel is more than half full")
-        except (RotdisError, OSError, MemoryError) as error:
-            skipped[item.source_id] = str(error) or type(error).__name__
-            continue
-        grids.append(voxelset.pack(grid[None], partial)[0])
-        kept.append(start + offset)
-        quirks.update(found)
-    width = resolution**3 if partial else -(-(resolution**3) // 8)
-    packed = np.stack(grids) if grids else np.zeros((0, width), np.uint8)
-    return start, _Chunk(packed, kept, skipped, dict(quirks))
-
-
-def _write_chunk(path: Path, chunk: _Chunk) -> None:
-    notes = json.dumps({"kept": chunk.kept, "skipped": chunk.skipped, "quirks": chunk.quirks})
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, packed=chunk.packed, notes=notes)
-    os.replace(temporary, path)
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a chunk was written to its end; a power failure may tear even a renamed file."""
-    try:
-        _read_chunk(path)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return False
-    return True
-
-
-def _read_chunk(path: Path) -> _Chunk:
-    with np.load(path, allow_pickle=False) as file:
-        return _Chunk(file["packed"], **json.loads(str(file["notes"])))
 
 
 def _write(path: Path, data: VoxelSet) -> dict:

@@ -37,7 +37,6 @@ def open_npz(path: Path) -> Source:
         splits[split] = (grids, y)
     count = int(max((y.max() for y in labels if len(y)), default=0)) + 1
     names = CLASSES_10 if count <= 10 else tuple(f"class_{i:02d}" for i in range(count))
-    notes = _repeated(*(np.concatenate([pair[i] for pair in splits.values()]) for i in (0, 1)))
     return Source(
         name=path.stem,
         identity=file_identity(path),
@@ -49,7 +48,6 @@ def open_npz(path: Path) -> Source:
             ]
             for split, (grids, y) in splits.items()
         },
-        notes=notes,
     )
 
 
@@ -84,13 +82,3 @@ def _check(path: Path, split: str, grids: np.ndarray, labels: np.ndarray) -> Non
             f"{path}: y_{split} must hold one non-negative integer for each of the {len(grids)} "
             f"grids, not {labels.dtype} {labels.shape}"
         )
-
-
-def _repeated(grids: np.ndarray, labels: np.ndarray) -> dict[str, int]:
-    """Counts the objects whose very voxels occur under another label as well."""
-    seen: dict[bytes, list[int]] = {}
-    for grid, label in zip(grids > 0, labels, strict=True):
-        if grid.any():
-            seen.setdefault(np.packbits(grid).tobytes(), []).append(int(label))
-    ambiguous = sum(len(found) for found in seen.values() if len(set(found)) > 1)
-    return {"objects_also_under_another_label": ambiguous}

@@ -20,7 +20,7 @@ class Decoder(nn.Module):
     Attributes:
         resolution: D of the output.
         grid: side of the feature grid of the convolutions.
-        volume_size: side of the latent volume that is rotated, `grid` times a power of two.
+        volume_size: side of the latent volume that is rotated, a multiple of `grid`.
         volume_channels: its channels.
         width: channels at `grid`; twice as many at grid / 2.
         dtype: of the computation; coordinates and logits are float32.

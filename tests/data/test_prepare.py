@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tiny_data import data_config, modelnet_files, write_folder, write_npz
 
+from rotdis.data import chunks, voxelset
 from rotdis.data import prepare as prepare_module
-from rotdis.data import voxelset
 from rotdis.data.normalize import normalize_grid
 from rotdis.data.prepare import format_summary, prepare
 from rotdis.errors import DataError
@@ -28,7 +28,7 @@ def _same(first, second):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(prepare_module, "_CHUNK", 4)
+    monkeypatch.setattr(chunks, "_SIZE", 4)
 
 
 @pytest.mark.parametrize("partial", [False, True])
@@ -83,7 +83,7 @@ def test_a_killed_preparation_goes_on_where_it_stood(tmp_path, monkeypatch, smal
     path = write_npz(tmp_path / "grids.npz")
     expected = prepare(data_config(path, tmp_path / "whole"))
     config = data_config(path, tmp_path / "killed")
-    process, done = prepare_module._process_chunk, []
+    process, done = chunks._process_chunk, []
 
     def dies_in_the_third(start, *rest):
         if len(done) == 2:
@@ -91,12 +91,12 @@ def test_a_killed_preparation_goes_on_where_it_stood(tmp_path, monkeypatch, smal
         done.append(start)
         return process(start, *rest)
 
-    monkeypatch.setattr(prepare_module, "_process_chunk", dies_in_the_third)
+    monkeypatch.setattr(chunks, "_process_chunk", dies_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         prepare(config)
     again = []
     monkeypatch.setattr(
-        prepare_module,
+        chunks,
         "_process_chunk",
         lambda start, *rest: again.append(start) or process(start, *rest),
     )
@@ -121,21 +121,21 @@ def test_a_killed_worker_is_explained(tmp_path, monkeypatch, small_chunks):
         future.set_exception(BrokenProcessPool("killed"))
         return future
 
-    monkeypatch.setattr(prepare_module.concurrent.futures.ProcessPoolExecutor, "submit", broken)
+    monkeypatch.setattr(chunks.concurrent.futures.ProcessPoolExecutor, "submit", broken)
     with pytest.raises(DataError, match="killed.*workers=1"):
         prepare(data_config(write_npz(tmp_path / "grids.npz"), tmp_path, workers=2))
 
 
 def test_processes_that_start_together_prepare_once(tmp_path, monkeypatch, small_chunks):
     config = data_config(write_npz(tmp_path / "grids.npz"), tmp_path)
-    process, made = prepare_module._process_chunk, []
+    process, made = chunks._process_chunk, []
 
     def slow(start, *rest):
         made.append(start)
         time.sleep(0.05)
         return process(start, *rest)
 
-    monkeypatch.setattr(prepare_module, "_process_chunk", slow)
+    monkeypatch.setattr(chunks, "_process_chunk", slow)
     with ThreadPoolExecutor(3) as pool:
         first, *others = pool.map(prepare, [config] * 3)
     assert sorted(made) == [0, 4, 8, 12]

@@ -1,0 +1,58 @@
+"""What the training loop logs: averages over the steps since the last line, all of them finite."""
+
+import math
+import time
+
+import jax
+import numpy as np
+
+from rotdis.errors import RotdisError
+from rotdis.step import Metrics
+
+
+class TrainingError(RotdisError):
+    """Training met a loss that is not a finite number."""
+
+
+class Window:
+    """Metrics of the steps since the last log line, left on the device until they are read."""
+
+    def __init__(self, views_per_step: int):
+        self._views_per_step = views_per_step
+        self._entries: list[tuple[int, Metrics]] = []
+        self._waited = 0.0
+        self.restart_clock()
+
+    def add(self, done: int, metrics: Metrics, waited: float) -> None:
+        """Notes a step, its metrics, and the seconds for which it waited for data."""
+        self._entries.append((done, metrics))
+        self._waited += waited
+
+    def restart_clock(self) -> None:
+        """Leaves what passed since the last reading (evaluation, saving) out of the speed."""
+        self._since = time.perf_counter()
+
+    def close(self) -> dict[str, float]:
+        """Returns the averages, and starts the next window.
+
+        Raises:
+            TrainingError: a metric is not finite; the message names the step and the metric.
+        """
+        entries = [(done, jax.device_get(metrics)) for done, metrics in self._entries]
+        seconds = time.perf_counter() - self._since
+        for done, metrics in entries:
+            for name, value in metrics.items():
+                if not math.isfinite(value):
+                    raise TrainingError(
+                        f"step {done}: {name} is {float(value)}; stopped. The checkpoints before "
+                        "it are kept; try a lower optimizer.learning_rate or optimizer.clip_norm"
+                    )
+        averages = {
+            f"train/{name}": float(np.mean([metrics[name] for _, metrics in entries]))
+            for name in entries[0][1]
+        }
+        averages["speed/views_per_second"] = self._views_per_step * len(entries) / seconds
+        averages["speed/data_wait_share"] = self._waited / seconds
+        self._entries, self._waited = [], 0.0
+        self.restart_clock()
+        return averages
