@@ -97,10 +97,10 @@ def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trime
     if occupancy.max() <= 0.5:
         return trimesh.Trimesh()
     padded = np.pad(occupancy, 1)
-    # With the gradient going down outwards ("descent") the faces' normals point outwards.
-    vertices, faces, _, _ = measure.marching_cubes(padded, 0.5, gradient_direction="descent")
+    vertices, faces, _, _ = measure.marching_cubes(padded, 0.5)
     scale = radius / (normalize.RADIUS_FRACTION * size / 2)
-    return trimesh.Trimesh((vertices - 1 - (size - 1) / 2) * scale, faces)
+    # Wound the other way round, the faces' normals point outwards.
+    return trimesh.Trimesh((vertices - 1 - (size - 1) / 2) * scale, faces[:, ::-1])
 
 
 def _find(source: Path) -> list[Path]:
