@@ -1,14 +1,15 @@
 """Turns a volume about its centre by trilinear resampling: the operation the model is built on."""
 
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float
 
-from rotdis.geometry import so3
+from rotdis.geometry import adjoint, so3, trilinear
+from rotdis.geometry.rotation_gradient import rotation_gradient
 
 # Entries this close to -1, 0 or 1 are meant to be exactly that: float32 sines and cosines of right
 # angles, and products of a few such matrices, are off by some 1e-7. At the edge of a 128^3 grid it
@@ -17,124 +18,98 @@ _SNAP = 1e-6
 
 
 def rotate(
-    volume: Float[Array, "d d d c"], rotation: Float[Array, "3 3"]
+    volume: Float[Array, "d d d c"],
+    rotation: Float[Array, "3 3"],
+    method: adjoint.Method | None = None,
 ) -> Float[Array, "d d d c"]:
     """Returns the volume turned by `rotation`: `rotate(v, R)(p) = v(R^T p)`, zero outside.
 
     Points p are voxel centres measured from the grid's centre, p = index - (D - 1) / 2, axes
-    (x, y, z). The identity and the 24 rotations of the cube are exact. Differentiable in both
-    arguments; vmap it over a batch. Coordinates and interpolation are float32, whatever the dtype
-    of the volume, which is the dtype of the result.
+    (x, y, z). The identity and the 24 rotations of the cube are exact. Coordinates and
+    interpolation are float32, whatever the dtype of the volume, which is the dtype of the result.
+
+    Differentiable in both arguments, in reverse mode, twice and more; the gradient of an argument
+    that nobody asks for is not computed. vmap it over a batch.
 
     Args:
         volume: features at the D^3 voxel centres.
         rotation: a rotation matrix on (x, y, z).
+        method: how the gradient with respect to the volume is summed, see `adjoint.transpose`;
+            None takes the best for the backend.
 
     Raises:
-        ValueError: the grid is not cubic, or the matrix is not 3x3.
+        ValueError: the grid is not cubic, the matrix is not 3x3, or there is no such method.
     """
     if volume.ndim != 4 or len(set(volume.shape[:3])) != 1 or rotation.shape != (3, 3):
         raise ValueError(
             "rotate takes one volume (D, D, D, C) and one rotation (3, 3), "
             f"not {volume.shape} and {rotation.shape}: vmap it over a batch"
         )
-    return _rotate(volume, _snap(rotation.astype(jnp.float32)))
+    if method is not None and method not in adjoint.METHODS:
+        raise ValueError(f"method is {method!r}, but must be one of {', '.join(adjoint.METHODS)}")
+    return _rotate(method, volume, _snap(rotation.astype(jnp.float32)))
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _rotate(
-    volume: Float[Array, "d d d c"], rotation: Float[Array, "3 3"]
+    method: adjoint.Method | None, volume: Float[Array, "d d d c"], rotation: Float[Array, "3 3"]
 ) -> Float[Array, "d d d c"]:
-    size, channels = volume.shape[0], volume.shape[3]
-    corners, upper, _ = _corners(rotation, size)
-    weights = (1 - upper, upper)
-    flat = _pad(volume)
-    result = jnp.zeros((size**3, channels), jnp.float32)
-    for (i, j, k), index in corners:
-        weight = weights[i][0] * weights[j][1] * weights[k][2]
-        result = result + weight[:, None] * _read(flat, index)
-    return result.reshape(volume.shape).astype(volume.dtype)
-
-
-def _rotate_forward(volume, rotation):
-    return _rotate(volume, rotation), (volume, rotation)
-
-
-def _rotate_backward(residuals, cotangent):
-    """Gradients of both arguments; under jit XLA drops the volume's where nobody asks for it.
-
-    A weight is a product of one factor an axis, (1 - u_a) or u_a, so its derivative along axis a
-    drops that factor and takes the sign of u_a; the samples are linear in R, s_a = sum_i R_ia p_i.
-    """
-    volume, rotation = residuals
     size = volume.shape[0]
-    corners, upper, inside = _corners(rotation, size)
-    weights = (1 - upper, upper)
-    flat = _pad(volume)
-    cotangent = cotangent.astype(jnp.float32).reshape(size**3, -1)
-    slopes = [jnp.zeros(size**3, jnp.float32)] * 3
-    for (i, j, k), index in corners:
-        agreement = jnp.sum(_read(flat, index) * cotangent, axis=1)
-        factors = weights[i][0], weights[j][1], weights[k][2]
-        slopes[0] += (2 * i - 1) * factors[1] * factors[2] * agreement
-        slopes[1] += (2 * j - 1) * factors[0] * factors[2] * agreement
-        slopes[2] += (2 * k - 1) * factors[0] * factors[1] * agreement
-    rotation_gradient = jnp.matmul(
-        _centred_points(size), (jnp.stack(slopes) * inside).T, precision="highest"
+    samples = trilinear.locate(rotation, size)
+    # Otherwise XLA computes where the points fall anew for every channel.
+    row, upper = jax.lax.optimization_barrier((samples.row, samples.upper))
+    table = trilinear.pad(trilinear.drop_single_channel(volume))
+    strides = trilinear.strides(size)
+    total = sum(
+        trilinear.weigh(weights, trilinear.read(table, row + int(np.dot(offset, strides))))
+        for offset, weights in trilinear.corner_weights(upper)
     )
-    # Trilinear resampling is linear in the volume: its transpose scatters with the same weights.
-    volume_gradient = jnp.zeros(flat.shape, jnp.float32)
-    for (i, j, k), index in corners:
-        weight = weights[i][0] * weights[j][1] * weights[k][2]
-        volume_gradient = volume_gradient.at[index].add(
-            weight[:, None] * cotangent, mode="promise_in_bounds"
-        )
-    volume_gradient = volume_gradient.reshape(*(size + 2,) * 3, -1)[1:-1, 1:-1, 1:-1]
-    return volume_gradient.astype(volume.dtype), rotation_gradient
+    return total.reshape(volume.shape).astype(volume.dtype)
 
 
-_rotate.defvjp(_rotate_forward, _rotate_backward)
+def _rotate_forward(method, volume, rotation):
+    turned = _rotate(method, volume.value, rotation.value)
+    # What has no gradient is not kept, and tells the backward pass what to leave out.
+    kept = volume.value if rotation.perturbed else None
+    wanted = jnp.zeros((0,), volume.value.dtype) if volume.perturbed else None
+    return turned, (kept, wanted, rotation.value)
 
 
-def _corners(rotation: Float[Array, "3 3"], size: int):
-    """Returns the eight neighbours of every sample and the samples' place between them.
-
-    A shell of zeros around the volume (`_pad`) stands for everything outside it: a sample beyond
-    the shell is drawn onto it, so no corner needs a mask.
-
-    Returns:
-        A list of ((i, j, k), index): offsets of a corner and, per voxel, its row in `_pad(volume)`;
-        the weight (3, D^3) of the upper neighbour along each axis; and whether the sample lies
-        within the shell there (3, D^3), so that it moves with the rotation.
-    """
-    # Full precision is asked for: by default a GPU multiplies in TF32, a TPU in bfloat16.
-    samples = jnp.matmul(rotation.T, _centred_points(size), precision="highest") + (size - 1) / 2
-    inside = (samples > -1) & (samples < size)
-    samples = jnp.clip(samples, -1, size)
-    lower = jnp.minimum(jnp.floor(samples), size - 1)
-    padded_size = size + 2
-    x, y, z = lower.astype(jnp.int32) + 1
-    origin = (x * padded_size + y) * padded_size + z
-    corners = [
-        ((i, j, k), origin + (i * padded_size + j) * padded_size + k)
-        for i, j, k in itertools.product((0, 1), repeat=3)
-    ]
-    return corners, samples - lower, inside
+def _rotate_backward(method, residuals, cotangent):
+    volume, wanted, rotation = residuals
+    if isinstance(cotangent, SymbolicZero):
+        return None, None
+    return (
+        None if wanted is None else _transpose(method, cotangent, rotation).astype(wanted.dtype),
+        None if volume is None else rotation_gradient(volume, cotangent, rotation),
+    )
 
 
-def _pad(volume: Float[Array, "d d d c"]) -> Float[Array, "n c"]:
-    shell = ((1, 1), (1, 1), (1, 1), (0, 0))
-    return jnp.pad(volume, shell).reshape(-1, volume.shape[3])
+_rotate.defvjp(_rotate_forward, _rotate_backward, symbolic_zeros=True)
 
 
-def _read(flat: Float[Array, "n c"], index: Int[Array, " m"]) -> Float[Array, "m c"]:
-    return flat.at[index].get(mode="promise_in_bounds").astype(jnp.float32)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _transpose(
+    method: adjoint.Method | None, cotangent: Float[Array, "d d d c"], rotation: Float[Array, "3 3"]
+) -> Float[Array, "d d d c"]:
+    """The gradient with respect to the volume; its own derivatives are rotations again."""
+    return adjoint.transpose(cotangent, rotation, method)
 
 
-def _centred_points(size: int) -> Float[np.ndarray, "3 n"]:
-    """Returns every voxel centre, measured from the grid's centre."""
-    axis = np.arange(size, dtype=np.float32) - (size - 1) / 2
-    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij")).reshape(3, -1)
+def _transpose_forward(method, cotangent, rotation):
+    return _transpose(method, cotangent, rotation), (cotangent, rotation)
+
+
+def _transpose_backward(method, residuals, volume):
+    # <rotate^T(g), v> = <g, rotate(v)>: linear in g, and the same function of R as before.
+    cotangent, rotation = residuals
+    return (
+        _rotate(method, volume, rotation).astype(cotangent.dtype),
+        rotation_gradient(volume, cotangent, rotation),
+    )
+
+
+_transpose.defvjp(_transpose_forward, _transpose_backward)
 
 
 def _snap(rotation: Float[Array, "3 3"]) -> Float[Array, "3 3"]:

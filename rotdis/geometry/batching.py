@@ -1,0 +1,46 @@
+"""Functions that see the whole batch, however often they are vmapped."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+
+def on_batches(function: Callable) -> Callable:
+    """Makes `function` of arrays (B, ...) one of single examples that is called once for a batch.
+
+    vmap turns a read at an index into one at a (batch, index) pair, which XLA's CPU compiler keeps
+    in memory as an array of pairs; and it turns work that should go through the cache example by
+    example into passes over the whole batch. What the result computes is the same either way.
+
+    The result has no reverse-mode derivative: call it within a `jax.custom_vjp`.
+
+    Args:
+        function: takes and returns arrays whose first axis is the batch.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def merged(*arrays):
+        return function(*arrays)
+
+    @merged.def_vmap
+    def merge_axes(size, batched, *arrays):
+        # `merged` has a batch axis of its own already; the new one joins it.
+        arrays = (
+            array if is_batched else jnp.broadcast_to(array, (size, *array.shape))
+            for array, is_batched in zip(arrays, batched, strict=True)
+        )
+        result = merged(*(array.reshape(-1, *array.shape[2:]) for array in arrays))
+        return result.reshape(size, -1, *result.shape[1:]), True
+
+    @functools.wraps(function)
+    def on_example(*arrays):
+        return merged(*(array[None] for array in arrays))[0]
+
+    return on_example
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """Returns the largest divisor of `number` up to `limit`; 1 where there is none."""
+    return max(count for count in range(1, max(limit, 1) + 1) if number % count == 0)

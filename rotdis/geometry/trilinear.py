@@ -1,0 +1,120 @@
+"""Where the samples of a turned grid fall in the grid that they read, and with what weights.
+
+The forward pass of `resample.rotate`, its adjoint and its gradient all start from this.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from rotdis.geometry import batching
+
+# A rotation's entries, cut to multiples of this, times coordinates up to 1024 voxels from the
+# centre, are exact in float32, and so are their sums.
+_CUT = 2.0**-12
+
+
+class Samples(NamedTuple):
+    """The D^3 points R^T p at which a grid of D^3 voxels is read.
+
+    A shell of zeros around the grid stands for everything outside it; a sample beyond the shell is
+    drawn onto it.
+
+    Attributes:
+        row: where the next voxel below along every axis lies in `pad(volume)`.
+        upper: per axis (x, y, z), the weight in [0, 1] of the next voxel above; the lower one's is
+            1 - upper.
+        inside: per axis, whether the sample lies within the shell, so that it moves with R.
+    """
+
+    row: Int[Array, "d d d"]
+    upper: list[Float[Array, "d d d"]]
+    inside: list[Bool[Array, "d d d"]]
+
+
+def locate(rotation: Float[Array, "3 3"], size: int) -> Samples:
+    """Returns where a grid of `size`^3 voxels is read when it is turned by `rotation`.
+
+    The weights are within 2e-7 of exact, however large the grid: a coordinate of some tens of
+    voxels in float32 would be off by some 1e-6, so what is small is summed apart.
+    """
+    points = axis_points(size)
+    coarse, fine = split(rotation)
+    row = jnp.zeros((), jnp.int32)
+    upper, inside = [], []
+    for axis in range(3):
+        whole = dot(coarse[:, axis], points) + (size - 1) / 2
+        rest = dot(fine[:, axis], points)
+        sample = whole + rest
+        below = jnp.clip(jnp.floor(sample), -1, size - 1)
+        row = row * (size + 2) + (below.astype(jnp.int32) + 1)
+        upper.append(jnp.clip((whole - below) + rest, 0, 1))
+        inside.append((sample > -1) & (sample < size))
+    return Samples(row, upper, inside)
+
+
+def axis_points(size: int) -> Float[np.ndarray, " d"]:
+    """Returns the voxel centres along an axis, measured from the grid's centre."""
+    return np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
+
+
+def split(rotation: Float[Array, "3 3"]) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"]]:
+    """Returns two parts of a rotation, the larger one with exact products; see `_CUT`."""
+    coarse = jnp.round(rotation / _CUT) * _CUT
+    return coarse, rotation - coarse
+
+
+def dot(column: Float[Array, " 3"], points: Float[np.ndarray, " d"]) -> Float[Array, "d d d"]:
+    """Returns column . p at every voxel centre p, by elementwise sums that XLA fuses."""
+    x, y, z = column
+    return (x * points[:, None, None] + y * points[:, None]) + z * points
+
+
+def corner_weights(upper: list[Float[Array, "..."]]) -> Iterator[tuple[tuple, Float[Array, "..."]]]:
+    """Yields the neighbours of every sample, 2^n for n axes: (offset of a corner, its weights)."""
+    for offset in itertools.product((0, 1), repeat=len(upper)):
+        weights = [above if step else 1 - above for step, above in zip(offset, upper, strict=True)]
+        product = weights[0]
+        for weight in weights[1:]:
+            product = product * weight
+        yield offset, product
+
+
+def strides(size: int) -> tuple[int, int, int]:
+    """Returns how many rows of `pad(volume)` apart neighbours along x, y and z lie."""
+    return (size + 2) ** 2, size + 2, 1
+
+
+def pad(volume: Float[Array, "d d d ..."]) -> Float[Array, "n ..."]:
+    """Returns the volume within a shell of zeros, its (D + 2)^3 voxels in a row."""
+    shell = ((1, 1),) * 3 + ((0, 0),) * (volume.ndim - 3)
+    return jnp.pad(volume, shell).reshape(-1, *volume.shape[3:])
+
+
+@batching.on_batches
+def read(table: Float[Array, "b n ..."], row: Int[Array, "b d d d"]) -> Float[Array, "b d d d ..."]:
+    """Reads rows of a table, in float32."""
+    batch, count = table.shape[:2]
+    first = (jnp.arange(batch, dtype=jnp.int32) * count).reshape(-1, *(1,) * (row.ndim - 1))
+    return take(table.reshape(batch * count, *table.shape[2:]), row + first)
+
+
+def take(table: Float[Array, "n ..."], row: Int[Array, "..."]) -> Float[Array, "..."]:
+    """Reads rows of one table, in float32; unlike `read` it can be differentiated."""
+    rows = table.at[row].get(mode="promise_in_bounds", wrap_negative_indices=False)
+    return rows.astype(jnp.float32)
+
+
+def drop_single_channel(volume: Float[Array, "... c"]) -> Float[Array, "..."]:
+    """Removes the last axis where it is 1: XLA's loops over it would have one pass each."""
+    return volume[..., 0] if volume.shape[-1] == 1 else volume
+
+
+def weigh(weights: Float[Array, "..."], values: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns the values times a weight per voxel, whether they have channels or not."""
+    return jax.lax.expand_dims(weights, range(weights.ndim, values.ndim)) * values
