@@ -50,11 +50,13 @@ def locate(rotation: Float[Array, "3 3"], size: int) -> Samples:
     for axis in range(3):
         whole = dot(coarse[:, axis], points) + (size - 1) / 2
         rest = dot(fine[:, axis], points)
-        sample = whole + rest
-        below = jnp.clip(jnp.floor(sample), -1, size - 1)
-        row = row * (size + 2) + (below.astype(jnp.int32) + 1)
-        upper.append(jnp.clip((whole - below) + rest, 0, 1))
-        inside.append((sample > -1) & (sample < size))
+        # Their sum in float32 would round samples onto voxel centres.
+        fraction = (whole - jnp.floor(whole)) + rest
+        lower = jnp.floor(whole) + jnp.floor(fraction)
+        drawn = jnp.clip(lower, -1, size - 1)
+        row = row * (size + 2) + (drawn.astype(jnp.int32) + 1)
+        upper.append(jnp.clip((fraction - jnp.floor(fraction)) + (lower - drawn), 0, 1))
+        inside.append(lower == drawn)
     return Samples(row, upper, inside)
 
 
@@ -100,6 +102,8 @@ def pad(volume: Float[Array, "d d d ..."]) -> Float[Array, "n ..."]:
 def read(table: Float[Array, "b n ..."], row: Int[Array, "b d d d"]) -> Float[Array, "b d d d ..."]:
     """Reads rows of a table, in float32."""
     batch, count = table.shape[:2]
+    if batch * count > np.iinfo(np.int32).max:
+        return jax.vmap(take)(table, row)
     first = (jnp.arange(batch, dtype=jnp.int32) * count).reshape(-1, *(1,) * (row.ndim - 1))
     return take(table.reshape(batch * count, *table.shape[2:]), row + first)
 
