@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
 
@@ -11,7 +10,8 @@ def bernoulli_nll(logits: Float[Array, "d d d"], x: Float[Array, "d d d"]) -> Fl
 
     Partial occupancy counts as the probability of a full voxel (cross-entropy).
     """
-    return jnp.sum(optax.sigmoid_binary_cross_entropy(logits, x))
+    # One softplus; log sigmoid(l) and log sigmoid(-l) apart would take two.
+    return jnp.sum(jax.nn.softplus(logits) - x * logits)
 
 
 def gaussian_kl(mean: Float[Array, " l"], logvar: Float[Array, " l"]) -> Float[Array, ""]:

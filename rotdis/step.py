@@ -113,7 +113,10 @@ def loss_and_metrics(
     views, turns = make_views(x, view_keys, config.data.rotations)
     count = len(x)
     both = views.reshape(2 * count, *x.shape[1:])
-    code: Code = model.apply({"params": params}, both, training=True, method="encode")
+    origin = (jnp.concatenate([x, x]), turns.reshape(2 * count, 3, 3))
+    code: Code = model.apply(
+        {"params": params}, both, training=True, origin=origin, method="encode"
+    )
     noise = jax.vmap(lambda key: jax.random.normal(key, (2, model.latent_size)))(code_keys)
     noise = jnp.swapaxes(noise, 0, 1).reshape(code.z_mean.shape)
     z = code.z_mean + jnp.exp(0.5 * code.z_logvar) * noise

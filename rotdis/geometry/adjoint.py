@@ -80,9 +80,7 @@ def _scatter_one(
         lambda array: array.reshape(-1, planes, *array.shape[1:]),
         (gradient, samples.row, samples.upper),
     )
-    # A zero made of the data: under shard_map the sum must start as one that varies as they do.
-    zero = 0.0 * (samples.row[0, 0, 0] > gradient.ravel()[0])
-    total = jnp.full(((size + 2) ** 3, *channels), zero, jnp.float32)
+    total = batching.zeros_varying_as(chunks[0], ((size + 2) ** 3, *channels))
     total, _ = jax.lax.scan(add_planes, total, chunks)
     return total.reshape(*(size + 2,) * 3, -1)[1:-1, 1:-1, 1:-1]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 
 def on_batches(function: Callable) -> Callable:
@@ -39,6 +40,15 @@ def on_batches(function: Callable) -> Callable:
         return merged(*(array[None] for array in arrays))[0]
 
     return on_example
+
+
+def zeros_varying_as(array: Array, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Returns float32 zeros that may differ between devices where `array` does.
+
+    Under shard_map a loop's carry must start as what it becomes, so this zero is made of the data.
+    """
+    zero = 0.0 * (array.ravel()[0] != array.ravel()[0])
+    return jnp.full(shape, zero, jnp.float32)
 
 
 def largest_divisor(number: int, limit: int) -> int:

@@ -8,7 +8,8 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from rotdis.geometry import adjoint, so3, trilinear
+from rotdis.geometry import adjoint, batching, so3, trilinear
+from rotdis.geometry.materialize import materialize
 from rotdis.geometry.rotation_gradient import rotation_gradient
 
 # Entries this close to -1, 0 or 1 are meant to be exactly that: float32 sines and cosines of right
@@ -54,17 +55,27 @@ def rotate(
 def _rotate(
     method: adjoint.Method | None, volume: Float[Array, "d d d c"], rotation: Float[Array, "3 3"]
 ) -> Float[Array, "d d d c"]:
-    size = volume.shape[0]
-    samples = trilinear.locate(rotation, size)
-    # Otherwise XLA computes where the points fall anew for every channel.
-    row, upper = jax.lax.optimization_barrier((samples.row, samples.upper))
-    table = trilinear.pad(trilinear.drop_single_channel(volume))
+    del method  # of the backward pass
+    return _interpolate(volume, rotation)
+
+
+@batching.on_batches
+def _interpolate(
+    volumes: Float[Array, "b d d d c"], rotations: Float[Array, "b 3 3"]
+) -> Float[Array, "b d d d c"]:
+    size, channels = volumes.shape[1], volumes.shape[4]
+    samples = jax.vmap(functools.partial(trilinear.locate, size=size))(rotations)
+    if channels > 1:
+        samples = materialize(samples, rotations)  # or every channel would locate them anew
+    tables = trilinear.pad_batch(trilinear.drop_single_channel(volumes))
     strides = trilinear.strides(size)
     total = sum(
-        trilinear.weigh(weights, trilinear.read(table, row + int(np.dot(offset, strides))))
-        for offset, weights in trilinear.corner_weights(upper)
+        trilinear.weigh(
+            weights, jax.vmap(trilinear.read)(tables, samples.row + int(np.dot(offset, strides)))
+        )
+        for offset, weights in trilinear.corner_weights(samples.upper)
     )
-    return total.reshape(volume.shape).astype(volume.dtype)
+    return materialize(total.reshape(volumes.shape).astype(volumes.dtype), rotations)
 
 
 def _rotate_forward(method, volume, rotation):

@@ -5,6 +5,8 @@ dL/dR_ia = sum_p p_i slope_a(p), slope_a(p) = g(p) . dv/ds_a(s(p)): nine moments
 """
 
 import functools
+import itertools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -44,11 +46,9 @@ def _plain(
     rotation: Float[Array, "3 3"],
 ) -> Float[Array, "3 3"]:
     """All at once, and differentiable."""
-    size = volume.shape[0]
-    samples = trilinear.locate(rotation, size)
-    slopes = [_slope(axis, _differences(axis, volume), samples, cotangent) for axis in range(3)]
-    moments = jnp.stack([_plane_moments(slope) for slope in slopes], axis=1)
-    return _sum_planes(moments)
+    samples = trilinear.locate(rotation, volume.shape[0])
+    table = trilinear.pad(trilinear.drop_single_channel(volume))
+    return _sum_planes(_moments(table, samples, cotangent, functools.partial(jnp.sum, axis=-1)))
 
 
 @batching.on_batches
@@ -59,6 +59,7 @@ def _chunked(
 ) -> Float[Array, "b 3 3"]:
     """As many volumes at a time, and of these as many planes, as a CPU's cache holds."""
     batch, size, _, _, channels = volumes.shape
+    volumes, cotangents = map(trilinear.drop_single_channel, (volumes, cotangents))
     group = batching.largest_divisor(batch, _CHUNK // (size**3 * channels))
     planes = batching.largest_divisor(
         group * size, min(group * size // 2, _CHUNK // (size**2 * channels))
@@ -69,20 +70,14 @@ def _chunked(
         samples = jax.vmap(lambda rotation: trilinear.locate(rotation, size))(rotations)
         first = jnp.arange(group, dtype=jnp.int32) * (size + 2) ** 3
         samples = samples._replace(row=samples.row + first[:, None, None, None])
-        tables = [jax.vmap(functools.partial(_differences, axis))(volumes) for axis in range(3)]
-        tables = [table.reshape(-1, *table.shape[2:]) for table in tables]
-
-        def of_planes(arrays):
-            samples, cotangents = arrays
-            slopes = (_slope(axis, tables[axis], samples, cotangents) for axis in range(3))
-            return jnp.stack([_plane_moments(slope) for slope in slopes], axis=1)
-
+        tables = trilinear.pad_batch(volumes)
+        table = tables.reshape(-1, *tables.shape[2:])
         # In a loop of its own, or XLA would compute where the points fall once for every slope.
         chunks = jax.tree.map(
             lambda array: array.reshape(-1, planes, size, size, *array.shape[4:]),
             (samples, cotangents),
         )
-        moments = jax.lax.map(of_planes, chunks)
+        moments = jax.lax.map(lambda arrays: _moments(table, *arrays, _sum_by_product), chunks)
         return jax.vmap(_sum_planes)(moments.reshape(group, size, 3, 3))
 
     groups = jax.tree.map(
@@ -91,42 +86,54 @@ def _chunked(
     return jax.lax.map(of_group, groups).reshape(batch, 3, 3)
 
 
-def _differences(axis: int, volume: Float[Array, "d d d c"]) -> Float[Array, "n ..."]:
-    """Returns each voxel's successor along an axis minus the voxel, in the rows of `pad`."""
-    table = trilinear.pad(trilinear.drop_single_channel(volume)).astype(jnp.float32)
-    stride = trilinear.strides(volume.shape[0])[axis]
-    # The last rows have no successor; no sample's lower neighbour is among them.
-    return jnp.concatenate([table[stride:], table[:stride]]) - table
+def _sum_by_product(values: Float[Array, "... c"]) -> Float[Array, "..."]:
+    """Sums over channels as a product with ones, which a CPU does on all lanes.
 
-
-def _slope(
-    axis: int,
-    differences: Float[Array, "n ..."],
-    samples: trilinear.Samples,
-    cotangent: Float[Array, "... c"],
-) -> Float[Array, "..."]:
-    """Returns the slope along an axis at every sample: bilinear along the other two.
-
-    A trilinear weight is a product of one factor an axis, (1 - u) or u; its derivative along one
-    axis drops that factor and subtracts the lower neighbours from the upper ones.
+    Its sum in float32 would keep its order, one channel after the other.
     """
-    size = samples.row.shape[-1]
-    others = [other for other in range(3) if other != axis]
-    strides = [trilinear.strides(size)[other] for other in others]
-    cotangent = trilinear.drop_single_channel(cotangent.astype(jnp.float32))
-    total = jnp.zeros((), jnp.float32)
-    for offset, weights in trilinear.corner_weights([samples.upper[other] for other in others]):
-        total += trilinear.weigh(
-            jnp.where(samples.inside[axis], weights, 0),
-            trilinear.take(differences, samples.row + int(np.dot(offset, strides))),
+    channels = values.shape[-1]
+    ones = jnp.ones(channels)
+    return jnp.matmul(values.reshape(-1, channels), ones, precision="highest").reshape(
+        values.shape[:-1]
+    )
+
+
+def _moments(
+    table: Float[Array, "n ..."],
+    samples: trilinear.Samples,
+    cotangent: Float[Array, "p d d ..."],
+    sum_channels: Callable[[Float[Array, "... c"]], Float[Array, "..."]],
+) -> Float[Array, "p 3 3"]:
+    """Returns, for planes of samples x = const, the sums of each slope times 1, y and z.
+
+    The channels are summed first: what is left of each of a sample's eight neighbours is its
+    product with g. A trilinear weight is a product of one factor an axis, (1 - u) or u; its
+    derivative along one axis drops that factor and subtracts the lower neighbours from the upper.
+    """
+    shape, size = samples.row.shape, samples.row.shape[-1]
+    corners = list(itertools.product((0, 1), repeat=3))
+    rows = samples.row[..., None] + np.dot(corners, trilinear.strides(size)).astype(np.int32)
+    cotangent = cotangent.astype(jnp.float32)
+    values = trilinear.take(table, rows)
+    if table.ndim == 1:
+        products = values * cotangent.reshape(shape)[..., None]
+    else:
+        products = sum_channels(values * cotangent[..., None, :])
+    product = {corner: products[..., index] for index, corner in enumerate(corners)}
+    slopes = []
+    for axis in range(3):
+        others = [samples.upper[other] for other in range(3) if other != axis]
+        slopes.append(
+            sum(
+                weights * (product[_insert(rest, axis, 1)] - product[_insert(rest, axis, 0)])
+                for rest, weights in trilinear.corner_weights(others)
+            )
         )
-    total *= cotangent
-    if total.ndim == samples.row.ndim:
-        return total
-    # As a product with ones it runs on all lanes; a sum of float32 must keep its order.
-    channels = total.shape[-1]
-    flat = jnp.matmul(total.reshape(-1, channels), jnp.ones(channels), precision="highest")
-    return flat.reshape(total.shape[:-1])
+    return jnp.stack([_plane_moments(slope) for slope in slopes], axis=1)
+
+
+def _insert(rest: tuple[int, ...], axis: int, step: int) -> tuple[int, ...]:
+    return (*rest[:axis], step, *rest[axis:])
 
 
 def _plane_moments(slope: Float[Array, "n d d"]) -> Float[Array, "n 3"]:

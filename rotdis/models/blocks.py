@@ -11,6 +11,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rotdis.models.convolution import convolve
+
 
 def space_to_depth(x: Float[Array, "b d d d c"], factor: int) -> Float[Array, "b e e e k"]:
     """Folds each cube of factor^3 voxels into channels: D -> D / factor, C -> C factor^3."""
@@ -55,4 +57,14 @@ class ResidualConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b d d d c"]) -> Float[Array, "b d d d c"]:
         y = nn.gelu(nn.LayerNorm(dtype=self.dtype)(x))
-        return x + nn.Conv(x.shape[-1], (3, 3, 3), dtype=self.dtype)(y)
+        convolution = nn.Conv(
+            x.shape[-1], (3, 3, 3), dtype=self.dtype, conv_general_dilated=_convolve
+        )
+        return x + convolution(y)
+
+
+def _convolve(
+    x: Float[Array, "b d d d c"], kernel: Float[Array, "3 3 3 c c"], *args: Any, **kwargs: Any
+) -> Float[Array, "b d d d c"]:
+    """`convolution.convolve` as `nn.Conv` calls it; its further arguments are all defaults."""
+    return convolve(x, kernel)

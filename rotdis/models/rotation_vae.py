@@ -70,19 +70,27 @@ class RotationVAE(nn.Module):
             self.dtype,
         )
 
-    def encode(self, x: Float[Array, "b d d d"], training: bool = False) -> Code:
+    def encode(
+        self,
+        x: Float[Array, "b d d d"],
+        training: bool = False,
+        origin: tuple[Float[Array, "b d d d"], Float[Array, "b 3 3"]] | None = None,
+    ) -> Code:
         """Infers pose and shape code of objects in any orientation.
 
         Args:
             x: the objects.
             training: take the heaviest hypothesis, rather than the mixture's mode, as the pose.
+            origin: objects o and rotations Q from which x = rotate(o, Q) was made. The canonical
+                form is then resampled from o, by the product of both rotations: x, blurred by the
+                first interpolation already, would be blurred by another.
         """
         if self.pose_method == "none":
             posterior, rotation = None, jnp.broadcast_to(jnp.eye(3), (len(x), 3, 3))
         else:
             posterior = self.pose(x)
             rotation = posterior.heaviest() if training else posterior.mode()
-            x = canonicalize(x, rotation)
+            x = canonicalize(x, rotation, origin)
         mean, logvar = self.encoder(x)
         return Code(mean, logvar, rotation, posterior)
 
@@ -99,10 +107,15 @@ class RotationVAE(nn.Module):
 
 
 def canonicalize(
-    x: Float[Array, "b d d d"], rotation: Float[Array, "b 3 3"]
+    x: Float[Array, "b d d d"],
+    rotation: Float[Array, "b 3 3"],
+    origin: tuple[Float[Array, "b d d d"], Float[Array, "b 3 3"]] | None = None,
 ) -> Float[Array, "b d d d"]:
-    """Turns objects back by their inferred rotations."""
+    """Turns objects back by their inferred rotations; `origin` as in `RotationVAE.encode`."""
     back = jnp.swapaxes(rotation, -1, -2)
+    if origin is not None:
+        x, turned = origin
+        back = jnp.matmul(back, turned, precision="highest")
     return jax.vmap(resample.rotate)(x[..., None], back)[..., 0]
 
 

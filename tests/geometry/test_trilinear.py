@@ -16,10 +16,22 @@ def test_weights_are_exact_however_large_the_grid(size):
     axes = np.stack(np.meshgrid(points, points, points, indexing="ij"))
     exact = np.einsum("ia,ixyz->axyz", np.float64(rotation), axes) + (size - 1) / 2
     rows = np.unravel_index(np.asarray(samples.row), (size + 2,) * 3)
-    for sample, row, upper, inside in zip(exact, rows, samples.upper, samples.inside, strict=True):
-        error = np.abs(row - 1 + np.float64(upper) - sample)
-        assert error[np.asarray(inside)].max() < 2e-7
-        assert np.array_equal(inside, (np.floor(sample) >= -1) & (np.floor(sample) < size))
+    inside = ((np.floor(exact) >= -1) & (np.floor(exact) < size)).all(0)
+    for sample, row, upper in zip(exact, rows, samples.upper, strict=True):
+        assert np.abs(row - 1 + np.float64(upper) - sample)[inside].max() < 2e-7
+
+
+def test_samples_beyond_the_shell_have_zeros_for_neighbours():
+    for size in (1, 2, 7):
+        stretch = jnp.eye(3) * 3.1  # no rotation: most samples are far outside
+        samples = trilinear.locate(stretch, size)
+        table = trilinear.pad(jnp.ones((size,) * 3))
+        offsets = np.ravel(np.add.outer(np.add.outer((0, (size + 2) ** 2), (0, size + 2)), (0, 1)))
+        total = sum(np.asarray(trilinear.take(table, samples.row + offset)) for offset in offsets)
+        outside = np.abs(3.1 * trilinear.axis_points(size)) >= (size + 1) / 2
+        beyond = outside[:, None, None] | outside[:, None] | outside
+        assert (total[beyond] == 0).all()
+        assert (total[~beyond] > 0).all()
 
 
 def test_the_table_of_a_batch_is_read_as_that_of_each_example():

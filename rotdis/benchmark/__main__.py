@@ -1,0 +1,70 @@
+"""The command line of the benchmark: measures, prints tables, and writes the same as JSON.
+
+python -m rotdis.benchmark [--config=configs/X.py] [--only=rotation,training] [--json=FILE]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import ml_collections
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from rotdis.errors import RotdisError
+
+PARTS = ("rotation", "training", "loading", "inference")
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file(
+    "config", None, "The configuration whose step is timed [that of configs/modelnet.py]."
+)
+flags.DEFINE_list("only", list(PARTS), f"What to measure, of {', '.join(PARTS)}.")
+flags.DEFINE_float("seconds", 3.0, "At least so long for every comparison.", lower_bound=0.0)
+flags.DEFINE_string("json", "runs/benchmark.json", "Where to write the results.")
+flags.register_validator(
+    "only", lambda parts: set(parts) <= set(PARTS), f"choose among {', '.join(PARTS)}"
+)
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the chosen parts."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"what is {arguments[1]!r}? options are written --name=value")
+    logging.set_verbosity(logging.ERROR)
+    # After the flags, so that --help is quick.
+    from rotdis.benchmark import inference, loading, machine, rotation, tables, training
+    from rotdis.config import base_config, validate
+
+    config: ml_collections.ConfigDict = FLAGS.config or base_config()
+    results = {}
+    try:
+        validate(config)
+        path = Path(FLAGS.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        here = machine.measure(FLAGS.seconds)
+        print(tables.of_machine(here))
+        results["machine"] = here._asdict()
+        if "rotation" in FLAGS.only:
+            rows = rotation.run(FLAGS.seconds)
+            print(tables.of_rotation(rows, here))
+            results["rotation"] = [row._asdict() for row in rows]
+        if "training" in FLAGS.only:
+            measured = training.run(config, FLAGS.seconds)
+            print(tables.of_training(measured, here))
+            results["training"] = training.as_dict(measured)
+        if "loading" in FLAGS.only:
+            results["loading"] = loading.run(config, FLAGS.seconds)
+            print(tables.of_loading(results["loading"]))
+        if "inference" in FLAGS.only:
+            results["inference"] = inference.run(config, FLAGS.seconds)
+            print(tables.of_inference(results["inference"]))
+        path.write_text(json.dumps(results, indent=2) + "\n")
+    except (RotdisError, OSError) as error:
+        print(f"rotdis.benchmark: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,177 @@
+"""The training step: as a whole, by stages, and what of it is spent on rotating volumes."""
+
+import functools
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+from jax.sharding import AxisType
+
+from rotdis import step
+from rotdis.benchmark import flops, rotation, timing
+from rotdis.data import resident
+from rotdis.geometry import resample, so3
+from rotdis.models import rotation_vae
+
+_OBJECTS = 256  # random ones: the time does not depend on what they look like
+_OCCUPANCY = 0.05
+
+
+class Stage(NamedTuple):
+    """A part of the step, compiled by itself: its seconds, and its operations (0: not counted)."""
+
+    name: str
+    seconds: float
+    flops: float
+
+
+class Training(NamedTuple):
+    """The training step.
+
+    Attributes:
+        views: of a step.
+        seconds: of a step.
+        flops: of a step, by XLA's cost analysis.
+        stages: its parts; backward and update are differences of two times.
+        rotating: the stages that turn volumes, forward and backward.
+        matrix_share: of the time of its operations, in matrix products; see `flops.matrix_share`.
+        compile_seconds: of the whole step.
+        temporary_bytes: of memory that it takes besides its arguments and results.
+    """
+
+    views: int
+    seconds: float
+    flops: float
+    stages: list[Stage]
+    rotating: list[Stage]
+    matrix_share: float | None
+    compile_seconds: float
+    temporary_bytes: int
+
+
+def random_objects(config: ml_collections.ConfigDict, count: int) -> np.ndarray:
+    """Returns packed random voxels, (count, bytes) uint8."""
+    random = np.random.default_rng(0)
+    voxels = random.random((count, config.data.resolution**3)) < _OCCUPANCY
+    return 255 * voxels.astype(np.uint8) if config.data.partial else np.packbits(voxels, axis=1)
+
+
+def run(config: ml_collections.ConfigDict, seconds: float) -> Training:
+    """Times the step of a configuration.
+
+    Args:
+        config: a validated configuration.
+        seconds: at least so long for the stages, and as long for the rotations.
+    """
+    mesh = jax.make_mesh((1,), (step.AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+    model = rotation_vae.create(config)
+    state = step.init_state(model, config)
+    packed = jnp.asarray(random_objects(config, _OBJECTS))
+    train_step = step.make_train_step(model, config, mesh)
+
+    def whole(state, packed):
+        return train_step(
+            state, resident.draw(packed, config.seed, state.step, config.train.batch_size)
+        )
+
+    start = time.perf_counter()
+    compiled = jax.jit(whole).lower(state, packed).compile()
+    compile_seconds = time.perf_counter() - start
+    memory = compiled.memory_analysis()
+
+    parts = _parts(config, model, state.params, packed)
+    functions = {name: functools.partial(jax.jit(f), *args) for name, (f, *args) in parts.items()}
+    functions["step"] = functools.partial(compiled, state, packed)
+    times = timing.interleave(functions, seconds)
+    operations = {name: flops.count(*part) for name, part in parts.items()}
+    forward, gradient = (Stage(n, times[n], operations[n]) for n in ("forward", "gradient"))
+    stages = [
+        Stage(name, times[name], operations[name])
+        for name in parts
+        if name not in ("forward", "gradient")
+    ]
+    stages += [
+        Stage("backward", gradient.seconds - forward.seconds, gradient.flops - forward.flops),
+        Stage("update", times["step"] - gradient.seconds, 0.0),
+    ]
+    return Training(
+        views=2 * config.train.batch_size,
+        seconds=times["step"],
+        flops=gradient.flops,
+        stages=stages,
+        rotating=_rotating(config, seconds),
+        matrix_share=flops.matrix_share(compiled, functions["step"]),
+        compile_seconds=compile_seconds,
+        temporary_bytes=memory.temp_size_in_bytes if memory else 0,
+    )
+
+
+def _parts(
+    config: ml_collections.ConfigDict,
+    model: rotation_vae.RotationVAE,
+    params: optax.Params,
+    packed: jax.Array,
+) -> dict[str, tuple]:
+    """Returns the step's parts, each a function and its arguments, and the whole gradient."""
+    count = config.train.batch_size
+    x = resident.unpack(packed[:count], config.data.resolution, config.data.partial)
+    keys = jax.random.split(jax.random.key(0), count)
+    views, turns = step.make_views(x, keys, config.data.rotations)
+    views, turns = views.reshape(2 * count, *x.shape[1:]), turns.reshape(2 * count, 3, 3)
+    z = jnp.zeros((2 * count, model.latent_size))
+
+    def apply(method):
+        return lambda params, *args: model.apply({"params": params}, *args, method=method)
+
+    def loss(params, x, keys):
+        return step.loss_and_metrics(params, model, config, x, keys)
+
+    parts: dict[str, tuple] = {
+        "views": (lambda x, keys: step.make_views(x, keys, config.data.rotations)[0], x, keys)
+    }
+    if config.pose.method != "none":
+        parts["pose"] = (apply(lambda model, x: model.pose(x)), params, views)
+        parts["canonicalize"] = (rotation_vae.canonicalize, views, turns)
+    return parts | {
+        "encode": (apply(lambda model, x: model.encoder(x)), params, views),
+        "decode": (apply(lambda model, *args: model.decode(*args)), params, z, turns),
+        "forward": (loss, params, x, keys),
+        "gradient": (jax.grad(loss, has_aux=True), params, x, keys),
+    }
+
+
+def _rotating(config: ml_collections.ConfigDict, seconds: float) -> list[Stage]:
+    """Times the step's three rotations of volumes, each with the gradients that it needs."""
+    if config.pose.method == "none":
+        return []
+    count, size = 2 * config.train.batch_size, config.data.resolution
+    rotations = so3.random_uniform(jax.random.key(1), (count,))
+    objects = jax.random.uniform(jax.random.key(2), (count, size, size, size, 1))
+    side, channels = config.model.volume_size, config.model.volume_channels
+    latent = jax.random.normal(jax.random.key(3), (count, side, side, side, channels))
+    latent = latent.astype(config.model.dtype)
+    functions = {
+        name: functools.partial(
+            rotation.make_pass(resample.rotate, what), volumes, rotations, volumes
+        )
+        for name, what, volumes in (
+            ("views", "forward", objects),
+            ("canonical forms", "forward+backward R", objects),
+            ("latent volumes", "forward+backward", latent),
+        )
+    }
+    times = timing.interleave(functions, seconds)
+    return [Stage(name, times[name], 0.0) for name in functions]
+
+
+def as_dict(training: Training) -> dict:
+    """Returns it in terms that JSON has."""
+    stages = {
+        name: [stage._asdict() for stage in getattr(training, name)]
+        for name in ("stages", "rotating")
+    }
+    return training._asdict() | stages | {"views_per_second": training.views / training.seconds}

@@ -1,0 +1,48 @@
+"""The benchmark as a user starts it: tables, and the same as JSON; its errors are one line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def _run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "rotdis.benchmark", *arguments],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_step_loaders_and_inference_are_measured(tmp_path):
+    path = tmp_path / "new" / "benchmark.json"
+    done = _run(
+        "--config=configs/smoke.py",
+        "--only=training,loading,inference",
+        "--seconds=0",
+        f"--json={path}",
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(path.read_text())
+    training = results["training"]
+    assert training["views_per_second"] == pytest.approx(16 / training["seconds"])
+    stages = {stage["name"]: stage for stage in training["stages"]}
+    assert stages.keys() == {
+        "views", "pose", "canonicalize", "encode", "decode", "backward", "update"
+    }  # fmt: skip
+    assert stages["decode"]["flops"] > 1e6 and training["flops"] > stages["backward"]["flops"]
+    assert len(training["rotating"]) == 3
+    assert results["loading"].keys() >= {"resident"} and min(results["loading"].values()) > 0
+    assert results["inference"].keys() == {"1", "256"}
+    assert "views/s" in done.stdout and "objects/s" in done.stdout
+    assert results["machine"]["matmul_flops"] > 1e8
+
+
+def test_a_wrong_part_or_configuration_is_one_line():
+    wrong = _run("--only=rotation,speed")
+    assert wrong.returncode != 0 and "choose among rotation, training" in wrong.stderr
+    wrong = _run("--config=configs/smoke.py", "--config.train.steps=-1")
+    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1
+    assert "train.steps" in wrong.stderr
