@@ -10,5 +10,7 @@ source "$(dirname "$0")/environment.sh"
 install test
 "$venv_python" -m ruff check .
 "$venv_python" -m ruff format --check .
+# Many tests compile the same programs.
+export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.pytest_cache/jax}
 # On the CPU: two workers would take a GPU's memory from each other.
 JAX_PLATFORMS=${JAX_PLATFORMS:-cpu} exec "$venv_python" -m pytest -n 2 --dist loadfile "$@"

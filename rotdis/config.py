@@ -72,6 +72,9 @@ def base_config() -> ml_collections.ConfigDict:
     config.train = ml_collections.ConfigDict()
     config.train.steps = 2600
     config.train.batch_size = 24  # objects of a step over all devices; each gives two views
+    # Steps that the device does by itself, with the resident loader; a signal to stop is served
+    # between two calls. It changes the speed alone.
+    config.train.steps_per_call = 5
     config.train.ema_decay = 0.995  # of the parameters that are evaluated
     config.train.log_every = 20  # steps
     config.train.checkpoint_every = 100

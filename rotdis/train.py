@@ -69,11 +69,11 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     else:
         state = checkpoints.restore(state, mesh)
-    run_step = _make_runner(model, config, mesh, data, start=int(state.step))
+    run_steps = _make_runner(model, config, mesh, data, start=int(state.step))
     writer = MetricWriter(workdir, step=int(state.step), enabled=jax.process_index() == 0)
     validator = _Validator(config, data, writer)
     try:
-        _loop(config, state, run_step, checkpoints, validator, writer)
+        _loop(config, state, run_steps, checkpoints, validator, writer)
     finally:
         checkpoints.close()
         writer.close()
@@ -105,18 +105,22 @@ def _check_size(split: VoxelSet, config: ml_collections.ConfigDict) -> None:
 def _loop(
     config: ml_collections.ConfigDict,
     state: TrainState,
-    run_step: Callable,
+    run_steps: Callable,
     checkpoints: checkpoint.Checkpoints,
     validator: "_Validator",
     writer: MetricWriter,
 ) -> None:
-    start, last = int(state.step), config.train.steps
+    done, last = int(state.step), config.train.steps
     window = Window(2 * config.train.batch_size)
-    with StopSignals() as stop, Progress(total=last, initial=start) as progress:
-        for done in range(start + 1, last + 1):
-            state, metrics, waited = run_step(state)
-            window.add(done, metrics, waited)
-            # Read once: a signal that comes later in this step is served after the next one.
+    with StopSignals() as stop, Progress(total=last, initial=done) as progress:
+        while done < last:
+            # Checkpoints and evaluations are due at multiples of log_every.
+            until_due = config.train.log_every - done % config.train.log_every
+            count = min(_steps_per_call(config), until_due, last - done)
+            state, metrics, waited = run_steps(state, count)
+            window.add(done, count, metrics, waited)
+            done += count
+            # Read once: a signal that comes later in this turn is served after the next one.
             stopping = stop.requested and done < last
             saving = done % config.train.checkpoint_every == 0 or done == last or stopping
             evaluating = done % config.train.eval_every == 0 or done == last
@@ -148,31 +152,36 @@ def _make_runner(
     mesh: Mesh,
     data: PreparedData,
     start: int,
-) -> Callable[[TrainState], tuple[TrainState, step.Metrics, float]]:
-    """Returns a function that does one step, and the seconds for which it waited for data."""
+) -> Callable[[TrainState, int], tuple[TrainState, step.Metrics, float]]:
+    """Returns a function that does some steps, and the seconds for which it waited for data."""
     train_step = step.make_train_step(model, config, mesh)
-    batch_size = config.train.batch_size
     if config.data.loader == "resident":
         packed = resident.place(data.train, mesh)
-        drawing_step = jax.jit(
-            lambda state, packed: train_step(
-                state, resident.draw(packed, config.seed, state.step, batch_size)
-            ),
-            donate_argnums=0,
-        )
-        return lambda state: (*drawing_step(state, packed), 0.0)
+
+        def drawing_step(state, packed):
+            batch = resident.draw(packed, config.seed, state.step, config.train.batch_size)
+            return train_step(state, batch)
+
+        draw_and_run = jax.jit(step.repeat(drawing_step, _steps_per_call(config)), donate_argnums=0)
+        return lambda state, count: (*draw_and_run(state, count, packed), 0.0)
 
     batches = _host_batches(config, data, start)
     sharding = NamedSharding(mesh, PartitionSpec(step.AXIS))
-    fed_step = jax.jit(train_step, donate_argnums=0)
+    run = jax.jit(step.repeat(train_step, _steps_per_call(config)), donate_argnums=0)
 
-    def run_step(state: TrainState) -> tuple[TrainState, step.Metrics, float]:
+    def feed_and_run(state: TrainState, count: int) -> tuple[TrainState, step.Metrics, float]:
         before = time.perf_counter()
         batch = next(batches)["voxels"]
         waited = time.perf_counter() - before
-        return *fed_step(state, jax.make_array_from_process_local_data(sharding, batch)), waited
+        batch = jax.make_array_from_process_local_data(sharding, batch)
+        return *run(state, count, batch), waited
 
-    return run_step
+    return feed_and_run
+
+
+def _steps_per_call(config: ml_collections.ConfigDict) -> int:
+    """Returns how many steps the device may do by itself: with a batch from the host, one."""
+    return config.train.steps_per_call if config.data.loader == "resident" else 1
 
 
 def _host_batches(

@@ -19,13 +19,20 @@ class Window:
 
     def __init__(self, views_per_step: int):
         self._views_per_step = views_per_step
-        self._entries: list[tuple[int, Metrics]] = []
+        self._entries: list[tuple[int, int, Metrics]] = []
         self._waited = 0.0
         self.restart_clock()
 
-    def add(self, done: int, metrics: Metrics, waited: float) -> None:
-        """Notes a step, its metrics, and the seconds for which it waited for data."""
-        self._entries.append((done, metrics))
+    def add(self, done: int, count: int, metrics: Metrics, waited: float) -> None:
+        """Notes the `count` steps after the first `done`.
+
+        Args:
+            done: steps before these.
+            count: of steps.
+            metrics: one entry a step in each; what lies behind `count` is not read.
+            waited: seconds for which they waited for data.
+        """
+        self._entries.append((done, count, metrics))
         self._waited += waited
 
     def restart_clock(self) -> None:
@@ -38,21 +45,28 @@ class Window:
         Raises:
             TrainingError: a metric is not finite; the message names the step and the metric.
         """
-        entries = [(done, jax.device_get(metrics)) for done, metrics in self._entries]
+        steps: list[dict[str, float]] = []
+        for done, count, metrics in self._entries:
+            metrics = jax.device_get(metrics)
+            for index in range(count):
+                steps.append({name: float(values[index]) for name, values in metrics.items()})
+                _check_finite(done + index + 1, steps[-1])
         seconds = time.perf_counter() - self._since
-        for done, metrics in entries:
-            for name, value in metrics.items():
-                if not math.isfinite(value):
-                    raise TrainingError(
-                        f"step {done}: {name} is {float(value)}; stopped. The checkpoints before "
-                        "it are kept; try a lower optimizer.learning_rate or optimizer.clip_norm"
-                    )
         averages = {
-            f"train/{name}": float(np.mean([metrics[name] for _, metrics in entries]))
-            for name in entries[0][1]
+            f"train/{name}": float(np.mean([metrics[name] for metrics in steps]))
+            for name in steps[0]
         }
-        averages["speed/views_per_second"] = self._views_per_step * len(entries) / seconds
+        averages["speed/views_per_second"] = self._views_per_step * len(steps) / seconds
         averages["speed/data_wait_share"] = self._waited / seconds
         self._entries, self._waited = [], 0.0
         self.restart_clock()
         return averages
+
+
+def _check_finite(step: int, metrics: dict[str, float]) -> None:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"step {step}: {name} is {value}; stopped. The checkpoints before it are kept; "
+                "try a lower optimizer.learning_rate or optimizer.clip_norm"
+            )

@@ -14,6 +14,7 @@ from rotdis.data import prepare
 from rotdis.errors import CheckpointError, ConfigError, DataError
 from rotdis.interrupt import Interrupted, StopSignals
 from rotdis.metric_writer import MetricWriter
+from rotdis.models import rotation_vae
 from rotdis.window import TrainingError
 
 pytest.importorskip("igl")
@@ -52,6 +53,30 @@ def test_both_loaders_train_the_same(config, tmp_path):
     assert max(row.get("speed/data_wait_share", 0) for row in rows[1]) > 0
 
 
+def _train_steps(config, workdir, *stops):
+    """Trains in several runs, each to the next of the given steps, and returns the last state."""
+    for steps in stops:
+        train.train(_change(config, train__steps=steps), workdir)
+    template = step.init_state(rotation_vae.create(config), config)
+    state = checkpoint.Checkpoints(workdir, read_only=True).restore(
+        template, train.make_mesh(config.train.batch_size)
+    )
+    return jax.tree.map(np.asarray, state)
+
+
+def test_however_steps_are_divided_among_calls_and_runs_the_result_is_the_same(config, tmp_path):
+    # A schedule of constant steps: the cosine's length would follow from train.steps.
+    constant = _change(config, train__eval_every=100, optimizer__learning_rate=1e-3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "learning_rate_schedule", lambda _: lambda count: 1e-3)
+        at_once = _train_steps(constant, tmp_path / "once", 7)
+        for calls, stops in ((1, (7,)), (5, (2, 7))):
+            divided = _change(constant, train__steps_per_call=calls)
+            state = _train_steps(divided, tmp_path / f"{calls}", *stops)
+            assert int(state.step) == 7
+            jax.tree.map(np.testing.assert_array_equal, state, at_once)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_it(config, tmp_path, monkeypatch):
     original = step.loss_and_metrics
 
@@ -81,7 +106,7 @@ def test_a_signal_within_a_step_is_served_with_everything_saved(config, tmp_path
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(MetricWriter, "write_scalars", signalled)
-    often = _change(config, train__log_every=2, train__checkpoint_every=8)
+    often = _change(config, train__log_every=2, train__checkpoint_every=8, train__steps_per_call=1)
     with pytest.raises(Interrupted, match="after step 3, which is saved"):
         train.train(often, tmp_path)
     assert checkpoint.Checkpoints(tmp_path, read_only=True).latest_step() == 3

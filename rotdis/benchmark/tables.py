@@ -44,17 +44,20 @@ def of_training(training: Training, machine: Machine) -> str:
         return [
             stage.name,
             f"{1e3 * stage.seconds:.1f}",
-            f"{stage.seconds / training.seconds:.0%}",
+            f"{stage.seconds / training.single_seconds:.0%}",
             f"{stage.flops / 1e9:.2f}" if stage.flops else None,
             f"{stage.flops / stage.seconds / machine.matmul_flops:.0%}" if stage.flops else None,
         ]
 
-    whole = Stage("step", training.seconds, training.flops)
+    whole = Stage("step", training.single_seconds, training.flops)
+    peak = training.flops / training.seconds / machine.matmul_flops
     rotating = sum(stage.seconds for stage in training.rotating)
     text = (
         f"\nTraining step of {training.views} views: {training.views / training.seconds:.1f} "
-        f"views/s, compiled in {training.compile_seconds:.0f} s, "
+        f"views/s, {peak:.0%} of the matmul peak, "
+        f"{1e3 * training.seconds:.1f} ms; compiled in {training.compile_seconds:.0f} s, "
         f"{training.temporary_bytes / 2**20:.0f} MiB of temporary memory\n\n"
+        "Each part as a program by itself:\n\n"
     )
     headings = ["stage", "ms", "of the step", "GFLOP", "of the matmul peak"]
     text += _table([line(stage) for stage in [whole, *training.stages]], headings)
@@ -65,7 +68,7 @@ def of_training(training: Training, machine: Machine) -> str:
     if training.rotating:
         text += (
             f"\n\nRotating volumes, with the gradients that the step needs: "
-            f"{rotating / training.seconds:.1%} of the step\n\n"
+            f"{rotating / training.single_seconds:.1%} of the step\n\n"
         )
         text += _table([line(stage)[:3] for stage in training.rotating], headings[:3])
     return text

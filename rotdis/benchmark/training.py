@@ -34,17 +34,19 @@ class Training(NamedTuple):
 
     Attributes:
         views: of a step.
-        seconds: of a step.
+        seconds: of a step, as it is trained: `config.train.steps_per_call` in one program.
+        single_seconds: of a step that is a program by itself, as the stages are.
         flops: of a step, by XLA's cost analysis.
         stages: its parts; backward and update are differences of two times.
         rotating: the stages that turn volumes, forward and backward.
         matrix_share: of the time of its operations, in matrix products; see `flops.matrix_share`.
-        compile_seconds: of the whole step.
+        compile_seconds: of these steps.
         temporary_bytes: of memory that it takes besides its arguments and results.
     """
 
     views: int
     seconds: float
+    single_seconds: float
     flops: float
     stages: list[Stage]
     rotating: list[Stage]
@@ -78,14 +80,16 @@ def run(config: ml_collections.ConfigDict, seconds: float) -> Training:
             state, resident.draw(packed, config.seed, state.step, config.train.batch_size)
         )
 
+    per_call = config.train.steps_per_call
     start = time.perf_counter()
-    compiled = jax.jit(whole).lower(state, packed).compile()
+    several = jax.jit(step.repeat(whole, per_call)).lower(state, per_call, packed).compile()
     compile_seconds = time.perf_counter() - start
-    memory = compiled.memory_analysis()
+    memory = several.memory_analysis()
 
     parts = _parts(config, model, state.params, packed)
     functions = {name: functools.partial(jax.jit(f), *args) for name, (f, *args) in parts.items()}
-    functions["step"] = functools.partial(compiled, state, packed)
+    functions["step"] = functools.partial(jax.jit(whole), state, packed)
+    functions["several"] = functools.partial(several, state, per_call, packed)
     times = timing.interleave(functions, seconds)
     operations = {name: flops.count(*part) for name, part in parts.items()}
     forward, gradient = (Stage(n, times[n], operations[n]) for n in ("forward", "gradient"))
@@ -100,11 +104,12 @@ def run(config: ml_collections.ConfigDict, seconds: float) -> Training:
     ]
     return Training(
         views=2 * config.train.batch_size,
-        seconds=times["step"],
+        seconds=times["several"] / per_call,
+        single_seconds=times["step"],
         flops=gradient.flops,
         stages=stages,
         rotating=_rotating(config, seconds),
-        matrix_share=flops.matrix_share(compiled, functions["step"]),
+        matrix_share=flops.matrix_share(several, functions["several"]),
         compile_seconds=compile_seconds,
         temporary_bytes=memory.temp_size_in_bytes if memory else 0,
     )

@@ -63,19 +63,39 @@ def _rotate(
 def _interpolate(
     volumes: Float[Array, "b d d d c"], rotations: Float[Array, "b 3 3"]
 ) -> Float[Array, "b d d d c"]:
-    size, channels = volumes.shape[1], volumes.shape[4]
-    samples = jax.vmap(functools.partial(trilinear.locate, size=size))(rotations)
-    if channels > 1:
-        samples = materialize(samples, rotations)  # or every channel would locate them anew
-    tables = trilinear.pad_batch(trilinear.drop_single_channel(volumes))
-    strides = trilinear.strides(size)
+    corners = _padded_corners if volumes.shape[4] == 1 else _unpadded_corners
     total = sum(
-        trilinear.weigh(
-            weights, jax.vmap(trilinear.read)(tables, samples.row + int(np.dot(offset, strides)))
-        )
-        for offset, weights in trilinear.corner_weights(samples.upper)
+        trilinear.weigh(weights, jax.vmap(trilinear.read)(tables, row))
+        for weights, tables, row in corners(volumes, rotations)
     )
     return materialize(total.reshape(volumes.shape).astype(volumes.dtype), rotations)
+
+
+def _padded_corners(volumes: Float[Array, "b d d d 1"], rotations: Float[Array, "b 3 3"]):
+    """Yields the weights, the tables and the rows of the eight neighbours of every sample.
+
+    Each row is read once only: a shell of zeros makes it the cheapest to find.
+    """
+    size = volumes.shape[1]
+    samples = jax.vmap(functools.partial(trilinear.locate, size=size))(rotations)
+    tables = trilinear.pad_batch(volumes[..., 0])
+    for offset, weights in trilinear.corner_weights(samples.upper):
+        yield weights, tables, samples.row + int(np.dot(offset, trilinear.strides(size)))
+
+
+def _unpadded_corners(volumes: Float[Array, "b d d d c"], rotations: Float[Array, "b 3 3"]):
+    """As `_padded_corners`, for many channels: padding a copy of them takes longer than weighing.
+
+    Materialized, since otherwise every channel would locate the samples anew.
+    """
+    batch, size, _, _, channels = volumes.shape
+    locate = functools.partial(trilinear.locate_neighbours, size=size)
+    neighbours = materialize(jax.vmap(locate)(rotations), rotations)
+    tables = volumes.reshape(batch, size**3, channels)
+    for offset, weights in trilinear.corner_products(neighbours.weights):
+        row = neighbours.row + int(np.dot(offset, (size**2, size, 1)))
+        # Where it is clipped its weight is zero.
+        yield weights, tables, jnp.clip(row, 0, size**3 - 1)
 
 
 def _rotate_forward(method, volume, rotation):

@@ -3,7 +3,9 @@
 The forward pass of `resample.rotate`, its adjoint and its gradient all start from this.
 """
 
+import functools
 import itertools
+import operator
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -27,7 +29,7 @@ class Samples(NamedTuple):
     Attributes:
         row: where the next voxel below along every axis lies in `pad(volume)`; for a sample beyond
             the shell, a row of it whose eight neighbours are all zeros.
-        upper: per axis (x, y, z), the weight in [0, 1) of the next voxel above; the lower one's is
+        upper: per axis (x, y, z), the weight in [0, 1] of the next voxel above; the lower one's is
             1 - upper.
     """
 
@@ -41,21 +43,56 @@ def locate(rotation: Float[Array, "3 3"], size: int) -> Samples:
     The weights are within 2e-7 of exact, however large the grid: a coordinate of some tens of
     voxels in float32 would be off by some 1e-6, so what is small is summed apart.
     """
-    points = axis_points(size)
-    coarse, fine = split(rotation)
     row = jnp.zeros((), jnp.int32)
     inside = jnp.ones((), bool)
     upper = []
+    for lower, above in _coordinates(rotation, size):
+        row = row * (size + 2) + (lower.astype(jnp.int32) + 1)
+        inside &= (lower >= -1) & (lower < size)
+        upper.append(above)
+    # The first line's end: the next voxel along z is the next line's beginning.
+    return Samples(jnp.where(inside, row, size + 1), upper)
+
+
+class Neighbours(NamedTuple):
+    """The same points, to be read from the volume itself, without a shell.
+
+    Attributes:
+        row: where the next voxel below along every axis lies, or would, in the volume's D^3.
+        weights: per axis, those of the next voxels below and above; zero outside the grid.
+    """
+
+    row: Int[Array, "d d d"]
+    weights: list[tuple[Float[Array, "d d d"], Float[Array, "d d d"]]]
+
+
+def locate_neighbours(rotation: Float[Array, "3 3"], size: int) -> Neighbours:
+    """Returns where a grid is read, as `locate` does, for reading it without padding it first."""
+    row = jnp.zeros((), jnp.int32)
+    weights = []
+    for lower, above in _coordinates(rotation, size):
+        row = row * size + jnp.clip(lower, -1, size).astype(jnp.int32)
+        weights.append(
+            (
+                jnp.where((lower >= 0) & (lower < size), 1 - above, 0),
+                jnp.where((lower >= -1) & (lower < size - 1), above, 0),
+            )
+        )
+    return Neighbours(row, weights)
+
+
+def _coordinates(
+    rotation: Float[Array, "3 3"], size: int
+) -> Iterator[tuple[Float[Array, "d d d"], Float[Array, "d d d"]]]:
+    """Yields, per axis, the index of the next voxel below every sample and how far above it is."""
+    points = axis_points(size)
+    coarse, fine = split(rotation)
     for axis in range(3):
         whole = dot(coarse[:, axis], points) + (size - 1) / 2
         # Their sum in float32 would round samples onto voxel centres.
         fraction = (whole - jnp.floor(whole)) + dot(fine[:, axis], points)
-        lower = jnp.floor(whole) + jnp.floor(fraction)
-        row = row * (size + 2) + (lower.astype(jnp.int32) + 1)
-        inside &= (lower >= -1) & (lower < size)
-        upper.append(fraction - jnp.floor(fraction))
-    # The first line's end: the next voxel along z is the next line's beginning.
-    return Samples(jnp.where(inside, row, size + 1), upper)
+        below = jnp.floor(fraction)
+        yield jnp.floor(whole) + below, fraction - below
 
 
 def axis_points(size: int) -> Float[np.ndarray, " d"]:
@@ -77,12 +114,16 @@ def dot(column: Float[Array, " 3"], points: Float[np.ndarray, " d"]) -> Float[Ar
 
 def corner_weights(upper: list[Float[Array, "..."]]) -> Iterator[tuple[tuple, Float[Array, "..."]]]:
     """Yields the neighbours of every sample, 2^n for n axes: (offset of a corner, its weights)."""
-    for offset in itertools.product((0, 1), repeat=len(upper)):
-        weights = [above if step else 1 - above for step, above in zip(offset, upper, strict=True)]
-        product = weights[0]
-        for weight in weights[1:]:
-            product = product * weight
-        yield offset, product
+    yield from corner_products([(1 - above, above) for above in upper])
+
+
+def corner_products(
+    weights: list[tuple[Float[Array, "..."], Float[Array, "..."]]],
+) -> Iterator[tuple[tuple, Float[Array, "..."]]]:
+    """Yields what `corner_weights` does, from the lower and the upper weights of every axis."""
+    for offset in itertools.product((0, 1), repeat=len(weights)):
+        factors = [pair[step] for step, pair in zip(offset, weights, strict=True)]
+        yield offset, functools.reduce(operator.mul, factors)
 
 
 def strides(size: int) -> tuple[int, int, int]:
