@@ -29,15 +29,16 @@ def _oracle(volume, rotation):
     return jnp.stack(read, -1)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_identity_is_exact(size):
-    volume = _volume(size)
+def test_the_identity_is_exact(size, channels):
+    volume = _volume(size, channels)
     assert np.array_equal(resample.rotate(volume, jnp.eye(3)), volume)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_the_cube_rotations_are_exact_permutations_despite_rounding(size):
-    volume = _volume(size)
+@pytest.mark.parametrize("size, channels", [(1, 2), (2, 1), (7, 2), (8, 1)])
+def test_the_cube_rotations_are_exact_permutations_despite_rounding(size, channels):
+    volume = _volume(size, channels)
     copies = resample.cube_copies(jnp.moveaxis(volume, -1, 0))
     noise = np.random.default_rng(0).uniform(-4e-7, 4e-7, (24, 3, 3))
     for index, rotation in enumerate(so3.cube_group()):
@@ -53,9 +54,9 @@ def test_a_quarter_turn_about_z_moves_plus_x_to_plus_y():
     assert turned[2, 4, 2] == 1.0 and turned.sum() == 1.0
 
 
-@pytest.mark.parametrize("size", [2, 7, 8, 16])
-def test_rotation_agrees_with_map_coordinates_at_the_border_too(size):
-    volume = _volume(size)
+@pytest.mark.parametrize("size, channels", [(2, 2), (7, 1), (8, 3), (16, 1)])
+def test_rotation_agrees_with_map_coordinates_at_the_border_too(size, channels):
+    volume = _volume(size, channels)
     for rotation in so3.random_uniform(jax.random.key(1), (4,)):
         assert np.abs(resample.rotate(volume, rotation) - _oracle(volume, rotation)).max() < 1e-5
 
@@ -233,6 +234,17 @@ def test_it_runs_under_shard_map():
         results, jax.vmap(_gradients)(volumes, rotations, volumes), strict=True
     ):
         assert np.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_is_not_finite_stays_within_its_example(channels):
+    volumes = jnp.stack([_volume(6, channels, seed) for seed in range(3)])
+    rotations = so3.random_uniform(jax.random.key(17), (3,))
+    exact = jax.vmap(resample.rotate)(volumes, rotations)
+    for bad in ((volumes.at[1].set(jnp.nan), rotations), (volumes, rotations.at[1].set(jnp.nan))):
+        turned = jax.vmap(resample.rotate)(*bad)
+        assert np.array_equal(turned[::2], exact[::2])
+        assert not np.array_equal(turned[1], exact[1])
 
 
 def test_an_unknown_method_is_refused():
