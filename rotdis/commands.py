@@ -4,7 +4,7 @@ from pathlib import Path
 
 import ml_collections
 
-from rotdis import checkpoint, evaluate, inference, pictures, report, train
+from rotdis import checkpoint, evaluate, inference, packaged, pictures, report, train
 from rotdis.data import prepare
 from rotdis.data.prepare import PreparedData
 from rotdis.errors import ConfigError, RotdisError
@@ -18,15 +18,18 @@ def run(
     workdir: str | None,
     input_path: str | None = None,
     output: str | None = None,
+    mesh_format: str = "ply",
 ) -> None:
     """Runs a mode.
 
     Args:
-        mode: "prepare", "train", "evaluate", "report" or "reconstruct".
+        mode: "prepare", "train", "evaluate", "report", "reconstruct", "generate" or "export".
         config: a validated configuration; evaluation and report do without and take the run's.
-        workdir: the run's folder; "prepare" does without.
-        input_path: meshes to reconstruct.
-        output: where to write their reconstructions.
+        workdir: the run's folder; "prepare" does without, and "reconstruct" and "generate" take
+            whatever `inference.load` takes.
+        input_path: meshes to reconstruct, or to generate from.
+        output: the folder to write into, or the file to export to.
+        mesh_format: of the meshes that are generated.
 
     Raises:
         RotdisError: something is missing or wrong; the message is for the user.
@@ -45,8 +48,12 @@ def run(
         evaluate_run(workdir, config)
     elif mode == "report":
         report_run(workdir, config)
-    else:
+    elif mode == "reconstruct":
         reconstruct_meshes(workdir, input_path, output)
+    elif mode == "generate":
+        generate_shapes(workdir, input_path, output, mesh_format)
+    else:
+        export_model(workdir, output)
 
 
 def prepare_data(config: ml_collections.ConfigDict) -> None:
@@ -80,7 +87,7 @@ def evaluate_run(
     Returns:
         (model, data, evaluation), for the report.
     """
-    model = inference.load(workdir)
+    model = inference.load_run(workdir)
     if config is None:
         config = model.config
     else:
@@ -122,5 +129,34 @@ def reconstruct_meshes(workdir: str | Path, input_path: str | None, output: str 
 
     if input_path is None:
         raise RotdisError("--input: say which mesh file or folder of meshes to reconstruct")
-    output = Path(output) if output else Path(workdir) / "reconstruct"
-    reconstruct.reconstruct(inference.load(workdir), input_path, output)
+    folder = _folder(workdir, output, "reconstruct")
+    reconstruct.reconstruct(inference.load(workdir), input_path, folder)
+
+
+def generate_shapes(
+    workdir: str | Path, input_path: str | None, output: str | None, mesh_format: str
+) -> None:
+    """Writes samples, interpolations and a rotation sweep as pictures and meshes."""
+    from rotdis import gallery  # needs trimesh
+
+    folder = _folder(workdir, output, "generated")
+    model = inference.load(workdir)
+    objects = gallery.load_objects(input_path, model.resolution) if input_path else None
+    gallery.write_gallery(model, folder, objects, mesh_format=mesh_format)
+
+
+def export_model(workdir: str | Path, output: str | None) -> None:
+    """Writes the best checkpoint as one file, and the draft of its card."""
+    from rotdis.packaged import export  # its golden objects need trimesh
+
+    name = Path(workdir).resolve().name
+    export.export(workdir, output or Path(workdir) / f"{name}{packaged.SUFFIX}")
+
+
+def _folder(workdir: str | Path, output: str | None, name: str) -> Path:
+    """Returns where to write: into the run, unless it is said, or the model is no folder."""
+    if output:
+        return Path(output)
+    if packaged.find(workdir) or Path(workdir).is_file():
+        raise RotdisError(f"--output: say where to write; {workdir} is a model, not a folder")
+    return Path(workdir) / name

@@ -10,10 +10,11 @@ import optax
 from jax.sharding import AxisType
 from jaxtyping import Float
 
-from rotdis import checkpoint
+from rotdis import checkpoint, compatibility, packaged
 from rotdis.errors import CheckpointError
 from rotdis.models import rotation_vae
 from rotdis.models.rotation_vae import Code
+from rotdis.packaged import archive
 from rotdis.step import AXIS, init_state
 
 BATCH = 32  # objects at a time; smaller calls are padded to a power of two, larger ones are cut
@@ -89,6 +90,14 @@ class Model:
         """
         return self._batched(self._canonicalize, self._check(voxels))
 
+    def sample(self, count: int, seed: int = 0) -> Float[np.ndarray, "n l"]:
+        """Draws shape codes from the prior, a standard normal distribution.
+
+        The same seed gives the same codes on every machine, and a larger count gives more of them.
+        """
+        random = np.random.default_rng(seed)
+        return random.standard_normal((count, self.latent_size), np.float32)
+
     def _check(self, voxels) -> np.ndarray:
         voxels = np.asarray(voxels, np.float32)
         if voxels.ndim != 4 or voxels.shape[1:] != (self.resolution,) * 3:
@@ -119,21 +128,67 @@ class Model:
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *results)
 
 
-def load(run: str | Path) -> Model:
-    """Loads a trained model: the averaged parameters of a run's best checkpoint.
+def load(source: str | Path) -> Model:
+    """Loads a trained model.
+
+    Args:
+        source: the name of a model that comes with rotdis; an exported model's file; or a training
+            run's directory. The name goes first: a directory of the same name is `./NAME`.
+
+    Raises:
+        CheckpointError: it is none of these, has no checkpoint yet, is damaged, or is of a version
+            that this one cannot read.
+    """
+    path = packaged.find(source) or Path(source)
+    if path.is_file():
+        return load_file(path)
+    if not path.is_dir():
+        known = ", ".join(packaged.names()) or "none"
+        raise CheckpointError(
+            f"{source}: no such training run or model file, nor a packaged model (there are: "
+            f"{known})"
+        )
+    return load_run(path)
+
+
+def load_file(path: str | Path) -> Model:
+    """Loads an exported model (`--mode=export`).
+
+    Raises:
+        CheckpointError: the file is damaged, of another format, or holds other parameters than the
+            model of its configuration has.
+    """
+    stored = archive.read(path)
+    config = compatibility.complete(stored.config, path)
+    module = rotation_vae.create(config)
+    example = jnp.zeros((1, *(module.resolution,) * 3))
+    expected = jax.eval_shape(module.init, jax.random.key(0), example)["params"]
+    archive.check_same_tree(path, stored.params, expected)
+    return Model(config, jax.tree.map(jnp.asarray, stored.params))
+
+
+def load_run(run: str | Path) -> Model:
+    """Loads the averaged parameters of a training run's best checkpoint.
 
     The best is the one of highest IoU on the validation split, or the newest where no checkpoint
     has been evaluated.
 
-    Args:
-        run: a training run's directory.
+    Raises:
+        CheckpointError: there is no such run, or it has no checkpoint.
+    """
+    config, params, _ = restore(run)
+    return Model(config, params)
+
+
+def restore(run: str | Path) -> tuple[ml_collections.ConfigDict, optax.Params, int]:
+    """Returns configuration, averaged parameters and step of a run's best checkpoint.
 
     Raises:
         CheckpointError: there is no such run, or it has no checkpoint.
     """
     if not Path(run).is_dir():
         raise CheckpointError(f"{run}: no such training run")
-    config = checkpoint.load_config(run)
+    config = compatibility.complete(checkpoint.load_config(run).to_dict(), run)
     if not checkpoint.holds_checkpoint(run):
         raise CheckpointError(f"{run}: holds no checkpoint yet; train it first (--mode=train)")
     template = jax.eval_shape(lambda: init_state(rotation_vae.create(config), config))
@@ -145,4 +200,4 @@ def load(run: str | Path) -> Model:
         state = checkpoints.restore(template, mesh, checkpoints.best_step())
     finally:
         checkpoints.close()
-    return Model(config, state.ema_params)
+    return config, state.ema_params, int(state.step)

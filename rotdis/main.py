@@ -18,6 +18,8 @@ _MODES = {
     "evaluate": "evaluate the best checkpoint of W on the test split",
     "report": "write W/report.html",
     "reconstruct": "infer pose, code and reconstruction of the meshes at --input",
+    "generate": "sample, interpolate and turn shapes: pictures and meshes",
+    "export": "write the best checkpoint of W as one small file",
 }
 
 # Packages that only some modes and sources need, and the extra that brings each.
@@ -31,12 +33,30 @@ _EXTRAS = {
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "The configuration, a Python file (it is run).")
-flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, metrics, report.")
+flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run: checkpoints, logs, metrics, report. For reconstruct and generate also a "
+    "packaged model's name, or an exported file.",
+)
 flags.DEFINE_enum(
     "mode", "train", list(_MODES), "; ".join(f"{mode}: {what}" for mode, what in _MODES.items())
 )
-flags.DEFINE_string("input", None, "For --mode=reconstruct: a mesh file, or a folder of them.")
-flags.DEFINE_string("output", None, "For --mode=reconstruct: where to write [W/reconstruct].")
+flags.DEFINE_string(
+    "input",
+    None,
+    "A mesh file, or a folder of them. For --mode=reconstruct; for --mode=generate the objects to "
+    "interpolate and turn [generated furniture].",
+)
+flags.DEFINE_string(
+    "output",
+    None,
+    "Where to write. For --mode=reconstruct [W/reconstruct] and generate [W/generated] a folder, "
+    "for export a file NAME.rotdis [named after W, in W].",
+)
+flags.DEFINE_enum(
+    "mesh_format", "ply", ["ply", "obj", "glb"], "For --mode=generate: of the meshes."
+)
 
 
 def _run(arguments: list[str]) -> None:
@@ -50,6 +70,7 @@ def _run(arguments: list[str]) -> None:
         workdir=FLAGS.workdir,
         input_path=FLAGS.input,
         output=FLAGS.output,
+        mesh_format=FLAGS.mesh_format,
     )
 
 

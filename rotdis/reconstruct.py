@@ -2,15 +2,13 @@
 
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
-import trimesh
 from jaxtyping import Float
 from PIL import Image
-from skimage import measure
 
+from rotdis import atomic, surfaces
 from rotdis.data import meshes, normalize, voxelize
 from rotdis.errors import DataError, RotdisError
 from rotdis.inference import Model
@@ -45,7 +43,7 @@ def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[di
         MeshError: the one file given cannot be used.
     """
     source, output = Path(source), Path(output)
-    paths = [path for path in _find(source) if output not in path.parents]
+    paths = [path for path in find_meshes(source) if output not in path.parents]
     output.mkdir(parents=True, exist_ok=True)
     rows, codes, skipped = [], [], []
     with Progress(len(paths), label="reconstruct", unit="file") as progress:
@@ -68,10 +66,10 @@ def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[di
         print(f"skipped: {message}")
     if not rows:
         raise DataError(f"{source}: none of its {len(paths)} meshes could be used (see above)")
-    _write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
+    atomic.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
     archive = io.BytesIO()
     np.savez(archive, source=[row["file"] for row in rows], z_mean=np.concatenate(codes))
-    _write(output / "codes.npz", archive.getvalue())
+    atomic.write(output / "codes.npz", archive.getvalue())
     print(f"{len(rows)} meshes reconstructed, {len(skipped)} skipped: {output}")
     return rows
 
@@ -86,24 +84,13 @@ def pose_matrix(
     return pose
 
 
-def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trimesh.Trimesh:
-    """Returns the surface at 0.5 by marching cubes, about the origin.
+def find_meshes(source: str | Path) -> list[Path]:
+    """Returns the mesh file, or all of a folder and its subfolders, sorted.
 
-    Args:
-        occupancy: on a normalized grid.
-        radius: that of the object's smallest enclosing ball, in the units wanted.
+    Raises:
+        DataError: there is no such file or folder, or no mesh in it.
     """
-    size = len(occupancy)
-    if occupancy.max() <= 0.5:
-        return trimesh.Trimesh()
-    padded = np.pad(occupancy, 1)
-    vertices, faces, _, _ = measure.marching_cubes(padded, 0.5)
-    scale = radius / (normalize.RADIUS_FRACTION * size / 2)
-    # Wound the other way round, the faces' normals point outwards.
-    return trimesh.Trimesh((vertices - 1 - (size - 1) / 2) * scale, faces[:, ::-1])
-
-
-def _find(source: Path) -> list[Path]:
+    source = Path(source)
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -148,20 +135,9 @@ def _process(
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         posed = mesh.copy()
         posed.apply_transform(np.asarray(row["pose"]))
-        _export(posed, output / f"{name}_canonical.ply")
-        _export(surface(decoded[index], radius), output / f"{name}_reconstruction.ply")
+        surfaces.save(posed, output / f"{name}_canonical.ply")
+        rebuilt = surfaces.surface(decoded[index], radius)
+        surfaces.save(rebuilt, output / f"{name}_reconstruction.ply")
         sheet = contact_sheet([list(pictured)], column_labels=["input", "canonical", "decoded"])
         Image.fromarray(sheet).save(output / f"{name}.png")
     return rows, code.z_mean
-
-
-def _export(mesh: trimesh.Trimesh, path: Path) -> None:
-    if len(mesh.faces):
-        _write(path, mesh.export(file_type="ply"))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -71,6 +71,25 @@ def test_a_loaded_model_uses_the_averaged_parameters_of_the_best_checkpoint(stat
     assert np.allclose(first, np.asarray(expected) + 1)
 
 
+def test_codes_of_the_prior_are_normal_and_repeat_with_their_seed(model):
+    codes = model.sample(2000)
+    assert codes.shape == (2000, 4) and codes.dtype == np.float32
+    assert np.allclose(codes.mean(0), 0, atol=0.1) and np.allclose(codes.std(0), 1, atol=0.1)
+    assert np.array_equal(codes[:3], model.sample(3))
+    assert not np.allclose(codes[:3], model.sample(3, seed=1))
+
+
+def test_a_run_of_before_a_field_existed_is_loaded(state, tmp_path):
+    config = tiny_config()
+    del config.pose["grid"]
+    config.model.latent_size = 4
+    checkpoint.save_config(tmp_path, config)
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    checkpoints.save(state)
+    checkpoints.close()
+    assert rotdis.load(tmp_path).config.pose.grid == 16
+
+
 def test_a_missing_run_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="nowhere: no such training run"):
         rotdis.load(tmp_path / "nowhere")

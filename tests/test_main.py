@@ -157,7 +157,8 @@ def test_meshes_are_reconstructed_and_bad_ones_skipped(run, tmp_path):
 
 def test_help_explains_the_modes():
     text = _run("--help").stdout
-    for word in ("--config", "--workdir", "prepare", "evaluate", "reconstruct", "go on where"):
+    modes = ("prepare", "evaluate", "reconstruct", "generate", "export")
+    for word in ("--config", "--workdir", *modes, "go on where"):
         assert word in text, text
 
 

@@ -76,12 +76,3 @@ def test_files_of_like_names_do_not_overwrite_each_other_nor_are_results_read_ag
         assert [row["file"] for row in rows] == ["a/b_c.obj", "a_b/c.obj"]
     assert len(list((folder / "out").rglob("*_canonical.ply"))) == 2
     assert len(list((folder / "out").rglob("*.png"))) == 2
-
-
-def test_the_surface_has_the_size_asked_for():
-    ball = np.linalg.norm(np.indices((32,) * 3) - 15.5, axis=0)
-    sphere = reconstruct.surface((ball < 0.95 * 16).astype(np.float32), radius=7.0)
-    radii = np.linalg.norm(sphere.vertices, axis=1)
-    assert abs(radii.mean() - 7.0) < 0.3
-    assert sphere.is_watertight and sphere.volume > 0
-    assert reconstruct.surface(np.zeros((8, 8, 8))).is_empty

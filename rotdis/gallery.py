@@ -1,0 +1,148 @@
+"""What a trained model generates, as pictures and meshes in a folder: `--mode=generate`."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from rotdis import generate, surfaces
+from rotdis.data import furniture, normalize
+from rotdis.errors import RotdisError
+from rotdis.inference import Model
+from rotdis.pictures import contact_sheet, draw
+from rotdis.reconstruct import find_meshes
+from rotdis.render import CANONICAL_COLOR, INPUT_COLOR, RECONSTRUCTION_COLOR
+
+_SAMPLES, _STEPS = 8, 8
+_PAIRS = 3  # interpolations shown
+_SIZE = 112  # of one object's picture, in pixels
+_DEGREE = "\N{DEGREE SIGN}"
+# Objects to start from where none are given: of these classes, two by two.
+_CLASSES = ("toilet", "monitor", "chair", "sofa", "bed", "table")
+_AXES = dict(zip("xyz", np.eye(3), strict=True))
+_SIDES = {
+    "canonical": np.eye(3),
+    f"90{_DEGREE} about z": generate.full_turn(_AXES["z"], 4)[1],
+    f"90{_DEGREE} about x": generate.full_turn(_AXES["x"], 4)[1],
+}
+
+# A sheet, and the volumes on it that are worth a mesh, by file name.
+_Page = tuple[UInt8[np.ndarray, "h w 3"], dict[str, Float[np.ndarray, "d d d"]]]
+Objects = dict[str, Float[np.ndarray, "d d d"]]
+
+
+def write_gallery(
+    model: Model,
+    output: str | Path,
+    objects: Objects | None = None,
+    *,
+    seed: int = 0,
+    mesh_format: str = "ply",
+) -> None:
+    """Writes samples, interpolations and a sweep, each as a picture and as meshes.
+
+    Into `output`: `samples.png`, shapes from the prior at three rotations; `interpolation.png`, the
+    ways from one object to another in the canonical frame, between the canonicalized inputs; and
+    `sweep.png`, the first object turned about the three axes, out of the pose that it came in. In
+    `meshes/` beside them `sample_K` and `interpolationP_A_to_B_K` (pair P), both in the canonical
+    frame, and `sweep_NAME_about_z_DDD` (degrees); a whole object's enclosing ball has radius 1.
+
+    Args:
+        model: the trained model.
+        output: a folder, made where missing.
+        objects: at least two, normalized, in any orientation, by name; furniture by default. They
+            are interpolated two by two, the first three pairs.
+        seed: of the samples.
+        mesh_format: one of `surfaces.FORMATS`.
+
+    Raises:
+        RotdisError: fewer than two objects.
+    """
+    objects = example_objects(model.resolution) if objects is None else objects
+    if len(objects) < 2:
+        raise RotdisError(f"an interpolation needs two objects; given: {', '.join(objects)}")
+    pages = {"samples": _samples(model, seed), "interpolation": _interpolation(model, objects)}
+    if model.config.pose.method == "none":
+        print('no sweep: a model with pose.method "none" turns nothing')
+    else:
+        pages["sweep"] = _sweep(model, *next(iter(objects.items())))
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    written, empty = 0, []
+    for title, (sheet, volumes) in pages.items():
+        Image.fromarray(sheet).save(output / f"{title}.png", optimize=True)
+        for name, volume in volumes.items():
+            path = output / "meshes" / f"{name}.{mesh_format}"
+            if surfaces.save(surfaces.surface(volume), path):
+                written += 1
+            else:
+                path.unlink(missing_ok=True)  # one of an earlier call
+                empty.append(name)
+    if empty:
+        print(f"without a surface, no voxel being above 0.5: {', '.join(empty)}")
+    print(f"generated: {', '.join(f'{title}.png' for title in pages)}, {written} meshes: {output}")
+
+
+def example_objects(resolution: int) -> Objects:
+    """Returns a few pieces of generated furniture, upright, by class."""
+    return {
+        name: normalize.normalize(furniture.make_object(name, 0), resolution) for name in _CLASSES
+    }
+
+
+def load_objects(source: str | Path, resolution: int) -> Objects:
+    """Returns the first meshes of a file or folder, normalized, by name; as many as are shown.
+
+    Raises:
+        DataError: there is no such file or folder, or no mesh in it.
+        MeshError: a mesh cannot be used.
+    """
+    objects = {}
+    for path in find_meshes(source)[: 2 * _PAIRS]:
+        name = path.stem if path.stem not in objects else f"{path.stem}_{len(objects)}"
+        objects[name] = normalize.normalize(path, resolution)
+    return objects
+
+
+def _samples(model: Model, seed: int) -> _Page:
+    codes = model.sample(_SAMPLES, seed)
+    volumes = generate.decode_at(model, codes, np.stack(list(_SIDES.values())))
+    rows = [draw(row, RECONSTRUCTION_COLOR, _SIZE) for row in np.swapaxes(volumes, 0, 1)]
+    return contact_sheet(rows, list(_SIDES)), {
+        f"sample_{index}": volume for index, volume in enumerate(volumes[:, 0])
+    }
+
+
+def _interpolation(model: Model, objects: Objects) -> _Page:
+    names, voxels = list(objects), np.stack(list(objects.values()))
+    canonical = draw(model.canonicalize(voxels), CANONICAL_COLOR, _SIZE)
+    rows, labels, volumes = [], [], {}
+    for pair in range(min(_PAIRS, len(names) // 2)):
+        one, two = 2 * pair, 2 * pair + 1
+        way = generate.between(model, voxels[one], voxels[two], _STEPS)
+        rows.append([canonical[one], *draw(way, RECONSTRUCTION_COLOR, _SIZE), canonical[two]])
+        labels.append(f"{names[one]} to {names[two]}")
+        volumes |= {
+            f"interpolation{pair}_{names[one]}_to_{names[two]}_{step}": volume
+            for step, volume in enumerate(way)
+        }
+    columns = ["input", *(f"{share:.2f}" for share in np.linspace(0, 1, _STEPS)), "input"]
+    return contact_sheet(rows, labels, columns), volumes
+
+
+def _sweep(model: Model, name: str, voxels: Float[np.ndarray, "d d d"]) -> _Page:
+    code = model.encode(voxels[None])
+    seen = draw(voxels[None], INPUT_COLOR, _SIZE)
+    degrees = np.rint(360 * np.arange(_STEPS) / _STEPS).astype(int)
+    rows, volumes = [], {}
+    for axis in _AXES.values():
+        turns = generate.full_turn(axis, _STEPS) @ code.rotation[0]
+        turned = generate.decode_at(model, code.z_mean, turns)[0]
+        rows.append([*seen, *draw(turned, RECONSTRUCTION_COLOR, _SIZE)])
+    volumes = {
+        f"sweep_{name}_about_z_{angle:03d}": volume
+        for angle, volume in zip(degrees, turned, strict=True)
+    }
+    labels = [f"{name}, about {axis}" for axis in _AXES]
+    return contact_sheet(rows, labels, ["input", *(f"{a}{_DEGREE}" for a in degrees)]), volumes

@@ -1,0 +1,47 @@
+"""Occupancy as a mesh: where reconstructed and generated shapes leave for other programs."""
+
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+from skimage import measure
+
+from rotdis import atomic
+from rotdis.data import normalize
+
+FORMATS = ("ply", "obj", "glb")
+
+
+def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trimesh.Trimesh:
+    """Returns the surface at 0.5 by marching cubes, about the origin.
+
+    Args:
+        occupancy: on a normalized grid.
+        radius: that of the object's smallest enclosing ball, in the units wanted.
+
+    Returns:
+        A closed mesh with outward normals, axes (x, y, z); an empty one where nothing exceeds 0.5.
+    """
+    size = len(occupancy)
+    if occupancy.max() <= 0.5:
+        return trimesh.Trimesh()
+    padded = np.pad(occupancy, 1)
+    vertices, faces, _, _ = measure.marching_cubes(padded, 0.5)
+    scale = radius / (normalize.RADIUS_FRACTION * size / 2)
+    # Wound the other way round, the faces' normals point outwards.
+    return trimesh.Trimesh((vertices - 1 - (size - 1) / 2) * scale, faces[:, ::-1])
+
+
+def save(mesh: trimesh.Trimesh, path: str | Path) -> bool:
+    """Writes a mesh in the format of the path's suffix, whole or not at all.
+
+    Returns:
+        Whether there was anything to write: an empty mesh leaves no file.
+    """
+    path = Path(path)
+    if not len(mesh.faces):
+        return False
+    content = mesh.export(file_type=path.suffix[1:].lower())
+    atomic.write(path, content.encode() if isinstance(content, str) else content)
+    return True

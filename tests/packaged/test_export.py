@@ -1,0 +1,136 @@
+"""Laws of exported models, on a tiny one: its file stands for the run, and changes are noticed."""
+
+import json
+
+import jax
+import pytest
+from tiny import tiny_config
+
+pytest.importorskip("igl")
+import rotdis  # noqa: E402
+from rotdis import checkpoint, compatibility, inference, packaged, step  # noqa: E402
+from rotdis.errors import CheckpointError  # noqa: E402
+from rotdis.models import rotation_vae  # noqa: E402
+from rotdis.packaged import archive, card, export, golden  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose averaged parameters are not those that it trains."""
+    workdir = tmp_path_factory.mktemp("runs") / "tiny"
+    config = tiny_config()
+    state = step.init_state(rotation_vae.create(config), config)
+    ema = jax.tree.map(lambda leaf: 1.5 * leaf, state.params)
+    checkpoint.save_config(workdir, config)
+    checkpoints = checkpoint.Checkpoints(workdir)
+    checkpoints.save(state.replace(step=state.step + 3, ema_params=ema))
+    checkpoints.close()
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    (run / "metrics.json").write_text(
+        json.dumps({"reconstruction/iou": 0.4, "reconstruction/iou/class/bed": 0.2})
+    )
+    return export.export(run, run / "out" / "tiny.rotdis")
+
+
+@pytest.fixture(scope="module")
+def model(exported):
+    return rotdis.load(exported)
+
+
+def test_an_exported_model_answers_as_its_run_does(run, exported, model):
+    stored, trained = archive.read(exported).golden, rotdis.load(run)
+    assert model.config == trained.config
+    trained._encode, trained._decode = model._encode, model._decode  # compiled once for both
+    difference = golden.differences(stored, golden._answers(trained, stored["voxels"]))
+    assert all((difference[key] < golden.TOLERANCE[key]).all() for key in difference)
+
+
+def test_golden_answers_hold_for_the_model_that_gave_them(exported, model):
+    stored = archive.read(exported).golden
+    assert golden.compare(model, stored) == []
+    assert len(stored["voxels"]) == 4
+
+
+@pytest.mark.parametrize(
+    "part", ["pose/Dense_3/kernel", "encoder/Dense_3/kernel", "decoder/Dense_2/kernel"]
+)
+def test_a_change_of_any_part_of_the_model_breaks_its_golden_answers(exported, model, part):
+    def change(path, leaf):
+        name = "/".join(key.key for key in path)
+        return leaf[::-1] if name == part else leaf
+
+    params = jax.tree_util.tree_map_with_path(change, model.params)
+    changed = inference.Model(model.config, params)
+    changed._encode, changed._decode = model._encode, model._decode  # compiled already
+    assert golden.compare(changed, archive.read(exported).golden)
+
+
+def test_another_normalization_breaks_the_golden_answers(exported, model, monkeypatch):
+    monkeypatch.setattr(golden.normalize, "RADIUS_FRACTION", 0.9)
+    lines = golden.compare(model, archive.read(exported).golden)
+    assert len(lines) == 1 and "normalized differently" in lines[0]
+
+
+def test_a_field_added_later_does_not_matter_and_one_that_changes_the_parameters_is_told(
+    exported, tmp_path, monkeypatch
+):
+    stored = archive.read(exported)
+    del stored.config["pose"]["grid"]
+    older = tmp_path / "older.rotdis"
+    older.write_bytes(archive.pack(stored))
+    assert rotdis.load(older).config.pose.grid == 16
+    del stored.config["pose"]["width"]
+    older.write_bytes(archive.pack(stored))
+    monkeypatch.setitem(compatibility.BEFORE, "pose.width", 16)
+    with pytest.raises(CheckpointError, match=r"older.rotdis.* differ in pose/\S+ \("):
+        rotdis.load(older)
+
+
+def test_a_file_beside_the_package_is_loaded_by_its_name(exported, monkeypatch, tmp_path):
+    monkeypatch.setattr(packaged, "_FOLDER", exported.parent)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    assert packaged.names() == ("tiny",)
+    assert rotdis.load("tiny").latent_size == 4
+    with pytest.raises(CheckpointError, match="config.json"):
+        rotdis.load("./tiny")
+    with pytest.raises(CheckpointError, match=r"other: .*\(there are: tiny\)"):
+        rotdis.load("other")
+
+
+def test_a_file_over_the_limit_is_refused_and_none_is_written(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(golden, "make", lambda model: {})
+    size = len(export._smallest(*inference.restore(run))[1])
+    monkeypatch.setattr(export, "LIMIT", size - 1000)
+    assert export._smallest(*inference.restore(run))[0] == "bfloat16"
+    monkeypatch.setattr(export, "LIMIT", 10_000)
+    with pytest.raises(CheckpointError, match="is the limit"):
+        export.export(run, tmp_path / "big.rotdis")
+    with pytest.raises(CheckpointError, match="name it NAME.rotdis"):
+        export.export(run, tmp_path / "big.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_card_has_every_section_and_is_not_overwritten(run, exported, monkeypatch):
+    path = exported.with_suffix(".md")
+    text = path.read_text()
+    for heading in card.SECTIONS:
+        assert f"## {heading}\n" in text
+    assert "bed 0.2" in text and card.FILL_IN in text
+    path.write_text("mine")
+    monkeypatch.setattr(export, "_smallest", lambda *_: ("float16", exported.read_bytes()))
+    export.export(run, exported)
+    assert path.read_text() == "mine"
+
+
+def test_nothing_of_the_machine_leaves_with_the_model():
+    config = tiny_config()
+    config.data.source, config.data.dir = "/home/me/modelnet10.npz", "/home/me/prepared"
+    values = export.shareable(config)
+    assert values["data"]["source"] == "modelnet10.npz"
+    assert "/home" not in json.dumps(values)
+    assert config.data.source == "/home/me/modelnet10.npz"

@@ -1,0 +1,48 @@
+"""Which model a mode uses, and where it writes."""
+
+import pytest
+
+pytest.importorskip("igl")
+from rotdis import commands, gallery, inference, packaged  # noqa: E402
+from rotdis.errors import CheckpointError, RotdisError  # noqa: E402
+from rotdis.packaged import export  # noqa: E402
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Where things would have been written."""
+    places = []
+    monkeypatch.setattr(inference, "load", lambda source: source)
+    monkeypatch.setattr(
+        gallery, "write_gallery", lambda _, place, *rest, **more: places.append(place)
+    )
+    monkeypatch.setattr(export, "export", lambda _, place: places.append(place))
+    return places
+
+
+def test_a_run_is_written_into_unless_told_otherwise(written, tmp_path):
+    run = tmp_path / "chairs"
+    run.mkdir()
+    commands.run("generate", None, str(run))
+    commands.run("generate", None, str(run), output=str(tmp_path / "else"))
+    commands.run("export", None, str(run))
+    assert written == [run / "generated", tmp_path / "else", run / "chairs.rotdis"]
+
+
+def test_a_model_that_is_no_folder_needs_to_be_told_where(written, tmp_path, monkeypatch):
+    (tmp_path / "known.rotdis").touch()
+    monkeypatch.setattr(packaged, "_FOLDER", tmp_path)
+    for model in (tmp_path / "known.rotdis", "known"):
+        with pytest.raises(RotdisError, match="--output: say where"):
+            commands.run("generate", None, str(model))
+        commands.run("generate", None, str(model), output=str(tmp_path / "out"))
+    assert written == [tmp_path / "out"] * 2
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "report", "export"])
+def test_the_name_of_a_packaged_model_is_no_run(mode, tmp_path, monkeypatch):
+    (tmp_path / "known.rotdis").touch()
+    monkeypatch.setattr(packaged, "_FOLDER", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="known: no such training run"):
+        commands.run(mode, None, "known", output="known.rotdis")
