@@ -6,7 +6,7 @@ split, on nothing else. Reconstructions are measured on the device batch by batc
 
 import functools
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -82,7 +82,7 @@ def predict(
         RotdisError: the model's output is not finite.
     """
     batches = []
-    for batch in _padded(index, batch_size):
+    for batch in padded(index, batch_size):
         (x1, x2), views = see(split.voxels(batch), batch, seed, TEST, rotations)
         one, two = model.encode(x1), model.encode(x2)
         own = model.decode(one.z_mean, one.rotation)
@@ -116,27 +116,81 @@ def predict(
     )
 
 
+class Seen(NamedTuple):
+    """What a model says of one view of each object.
+
+    Attributes:
+        turns: the rotation Q that made the view from the source's orientation.
+        z_mean: its shape code.
+        rotations: the rotation R that the model inferred.
+    """
+
+    turns: Float[np.ndarray, "n 3 3"]
+    z_mean: Float[np.ndarray, "n l"]
+    rotations: Float[np.ndarray, "n 3 3"]
+
+
+class Learned(NamedTuple):
+    """The training objects that probes learn from, and what a model says of a view of each."""
+
+    split: VoxelSet
+    seen: Seen
+
+
 def encode_views(
     model: Evaluable,
     split: VoxelSet,
-    index: Int[np.ndarray, " n"],
+    place: Int[np.ndarray, " n"],
     *,
-    first: int,
     seed: int,
     batch_size: int,
     rotations: str,
-) -> Float[np.ndarray, "n l"]:
-    """Returns the codes of the chosen training objects (at least one), a random view of each.
+) -> Seen:
+    """Passes a random view of each training object of a split (at least one) through the model.
 
-    `first` is the place of the split's first object among all training objects.
+    `place` is each one's place among all training objects.
     """
-    codes = []
-    for batch in _padded(index, batch_size):
-        (x1, _), _ = see(split.voxels(batch), first + batch, seed, TRAIN, rotations)
-        codes.append(np.asarray(model.encode(x1).z_mean))
-    codes = np.concatenate(codes)[: len(index)].astype(np.float32)
-    _check_finite(split, index, codes)
-    return codes
+    index = np.arange(len(split))
+    seen = []
+    for batch in padded(index, batch_size):
+        (x1, _), (turns, _) = see(split.voxels(batch), place[batch], seed, TRAIN, rotations)
+        seen.append(_encode(model, x1, turns))
+    return _joined(split, index, seen)
+
+
+def encode_turned(
+    model: Evaluable,
+    split: VoxelSet,
+    index: Int[np.ndarray, " n"],
+    turns: Float[np.ndarray, "n 3 3"],
+    *,
+    batch_size: int,
+) -> Seen:
+    """Passes the chosen objects (at least one), each turned by a given rotation, to the model."""
+    seen = []
+    for rows in padded(np.arange(len(index)), batch_size):
+        turned = _turn(split.voxels(index[rows]), turns[rows])
+        seen.append(_encode(model, turned, turns[rows]))
+    return _joined(split, index, seen)
+
+
+@jax.jit
+def _turn(voxels: Float[Array, "b d d d"], turns: Float[Array, "b 3 3"]) -> Float[Array, "b d d d"]:
+    return jax.vmap(resample.rotate)(voxels[..., None], turns)[..., 0]
+
+
+def _encode(model: Evaluable, x: Float[Array, "b d d d"], turns: Float[Array, "b 3 3"]) -> Seen:
+    code = model.encode(x)
+    return Seen(np.asarray(turns), np.asarray(code.z_mean), np.asarray(code.rotation))
+
+
+def _joined(split: VoxelSet, index: Int[np.ndarray, " n"], seen: list[Seen]) -> Seen:
+    """Joins batches without the padding at the end."""
+    whole = Seen(
+        *(np.concatenate(p)[: len(index)].astype(np.float32) for p in zip(*seen, strict=True))
+    )
+    _check_finite(split, index, whole.z_mean, whole.rotations)
+    return whole
 
 
 @jax.jit
@@ -161,7 +215,7 @@ def _measure(
     )
 
 
-def _padded(index: Int[np.ndarray, " n"], batch_size: int) -> Iterator[Int[np.ndarray, " b"]]:
+def padded(index: Int[np.ndarray, " n"], batch_size: int) -> Iterator[Int[np.ndarray, " b"]]:
     """Yields batches of one size; the last one repeats its last object as often as needed."""
     for start in range(0, len(index), batch_size):
         batch = index[start : start + batch_size]

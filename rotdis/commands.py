@@ -104,6 +104,8 @@ def evaluate_run(
         max_train=config.eval.max_train,
         rotations=config.data.rotations,
         groups={"oriented": config.eval.oriented_classes},
+        thorough=True,
+        symmetries=config.eval.symmetries,
     )
     evaluate.write_metrics(Path(workdir) / "metrics.json", evaluation.metrics)
     print(evaluate.format_table(evaluation.metrics))

@@ -6,13 +6,13 @@ random rotations; see `rotdis.metrics.summary` for what is computed from them.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from rotdis import collect
-from rotdis.collect import Evaluable
+from rotdis.collect import Evaluable, Learned
 from rotdis.data import voxelset
 from rotdis.data.voxelset import VoxelSet
 from rotdis.errors import DataError
@@ -40,6 +40,8 @@ def evaluate(
     max_train: int,
     rotations: str = "so3",
     groups: Mapping[str, Sequence[str]] | None = None,
+    thorough: bool = False,
+    symmetries: Sequence[str] = (),
 ) -> Evaluation:
     """Returns the metrics and predictions of a model on a split.
 
@@ -59,10 +61,13 @@ def evaluate(
             (its 24 rotations) or "none".
         groups: classes to pool besides, e.g. {"oriented": ("bed", "chair")}, under
             `.../group/NAME`; see `summarize`.
+        thorough: whether to add what takes longer; see `rotdis.thorough`.
+        symmetries: of classes, as in `config.eval.symmetries`; for the thorough evaluation.
 
     Raises:
         DataError: the splits differ in resolution or classes.
         RotdisError: the model's output is not finite.
+        ValueError: a symmetry is not of a known form.
     """
     train = [train] if isinstance(train, VoxelSet) else list(train)
     _check_alike(test, train)
@@ -79,9 +84,17 @@ def evaluate(
     views = {"seed": seed, "batch_size": batch_size, "rotations": rotations}
     predictions = collect.predict(model, test, kept, **views)
     predictions = _compare_codes(predictions)
-    if len(np.unique(predictions.label)) > 1:
-        chosen = np.random.default_rng(seed).permutation(sum(map(len, train)))[: max(max_train, 0)]
-        predictions = _probe(model, predictions, train, chosen, views)
+    order = np.random.default_rng(seed).permutation(sum(map(len, train)))
+    place = np.sort(order[: max(max_train, 0)])
+    learned = None
+    if len(place):
+        chosen = _gather(train, place)
+        learned = Learned(chosen, collect.encode_views(model, chosen, place, **views))
+        predictions = _probe(predictions, learned)
+    if thorough:
+        from rotdis.thorough import examine  # needs scikit-learn, which training does without
+
+        predictions = examine(model, test, predictions, learned, symmetries, **views)
     return Evaluation(metrics | summarize(predictions, groups), predictions)
 
 
@@ -113,24 +126,24 @@ def _compare_codes(predictions: Predictions) -> Predictions:
     )
 
 
-def _probe(
-    model: Evaluable,
-    predictions: Predictions,
-    train: Sequence[VoxelSet],
-    chosen: Int[np.ndarray, " k"],
-    views: dict[str, Any],
-) -> Predictions:
-    """Adds the classes told by a linear probe that learned from the chosen training objects."""
-    codes, labels, first = [], [], 0
+def _gather(train: Sequence[VoxelSet], place: Int[np.ndarray, " k"]) -> VoxelSet:
+    """Returns the training objects at some places, in order, as one split."""
+    parts, first = [], 0
     for split in train:
-        index = np.sort(chosen[(chosen >= first) & (chosen < first + len(split))]) - first
-        if len(index):
-            codes.append(collect.encode_views(model, split, index, first=first, **views))
-            labels.append(split.label[index])
+        parts.append(split.select(place[(place >= first) & (place < first + len(split))] - first))
         first += len(split)
-    if len(np.unique([label for part in labels for label in part])) < 2:
-        return predictions
-    told = latent.linear_probe(
-        np.concatenate(codes), np.concatenate(labels), predictions.z_mean[:, 0]
+    return dataclasses.replace(
+        parts[0],
+        packed=np.concatenate([part.packed for part in parts]),
+        label=np.concatenate([part.label for part in parts]),
+        source_id=sum((part.source_id for part in parts), ()),
     )
+
+
+def _probe(predictions: Predictions, learned: Learned) -> Predictions:
+    """Adds the classes told by a linear probe that learned from the training objects."""
+    labels = learned.split.label
+    if len(np.unique(predictions.label)) < 2 or len(np.unique(labels)) < 2:
+        return predictions
+    told = latent.linear_probe(learned.seen.z_mean, labels, predictions.z_mean[:, 0])
     return dataclasses.replace(predictions, probe_label=told)

@@ -36,6 +36,10 @@ def test_every_configuration_in_the_repository_is_valid(path):
         ("train.steps", True),
         ("train.checkpoint_every", 30),
         ("train.ema_decay", 1.0),
+        ("eval.symmetries", ("table",)),
+        ("eval.symmetries", ("table:C2", "table:D4")),
+        ("eval.symmetries", ("chair:C2",)),  # declared to have one front
+        ("eval.symmetries", (2,)),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(key, value):

@@ -28,6 +28,18 @@ def nearest_neighbours(codes: Float[np.ndarray, "n l"]) -> Int[np.ndarray, " n"]
     return nearest
 
 
+def nearest_of(
+    known: Float[np.ndarray, "n l"], codes: Float[np.ndarray, "m l"]
+) -> Int[np.ndarray, " m"]:
+    """Returns the index of the known code that is nearest to each code (the first among equals)."""
+    return np.concatenate(
+        [
+            np.argmin(cdist(codes[start : start + _ROWS].astype(np.float64), known), axis=1)
+            for start in range(0, len(codes), _ROWS)
+        ]
+    )
+
+
 def mean_distance(codes: Float[np.ndarray, "n l"]) -> float:
     """Returns the mean Euclidean distance over all pairs of different objects' codes.
 

@@ -14,6 +14,15 @@ _BLOCK = 2**14  # pairs at a time: one compilation and bounded memory for any nu
 _distance = jax.jit(so3.geodesic_distance)
 
 
+def angles(
+    a: Float[np.ndarray, "*n 3 3"], b: Float[np.ndarray, "*n 3 3"]
+) -> Float[np.ndarray, "*n"]:
+    """Returns the angle between each rotation of `a` and that of `b`."""
+    every = np.arange(int(np.prod(a.shape[:-2])))
+    flat = _angles(a.reshape(-1, 3, 3), b.reshape(-1, 3, 3), every, every)
+    return flat.reshape(a.shape[:-2])
+
+
 def pair_error(
     views: Float[np.ndarray, "n 2 3 3"], rotations: Float[np.ndarray, "n 2 3 3"]
 ) -> Float[np.ndarray, " n"]:
@@ -23,8 +32,7 @@ def pair_error(
         views: the rotations Q1, Q2 that made an object's two views.
         rotations: the rotations R1, R2 inferred from them; perfect where R2 R1^T = Q2 Q1^T.
     """
-    every = np.arange(len(views))
-    return _angles(_relative(rotations), _relative(views), every, every)
+    return angles(_relative(rotations), _relative(views))
 
 
 def frames(

@@ -6,12 +6,20 @@ undefined for a set (too few objects, data without a common frame) is left out, 
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from rotdis.metrics import pose, reconstruction
+from rotdis.metrics import pose, reconstruction, symmetry
+
+
+class Measured(NamedTuple):
+    """One number an object, NaN where there is none, and how those of several become one."""
+
+    values: Float[np.ndarray, " n"]
+    reduce: Callable[[Float[np.ndarray, " m"]], float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +44,10 @@ class Predictions:
         probe_label: class predicted by the linear probe; None where there was none.
         view_distance: distance between the object's two codes, over the mean distance between
             different objects' codes; None with fewer than two objects, or one code for all.
+        measured: metrics of the thorough evaluation, by name (`rotdis.thorough`).
+        overall: those of the whole split that are no summary of objects.
+        symmetries: rotations that each class is declared to be blind to, for those that have some;
+            None without a thorough evaluation.
     """
 
     class_names: tuple[str, ...]
@@ -55,6 +67,9 @@ class Predictions:
     nearest: Int[np.ndarray, " n"] | None = None
     probe_label: Int[np.ndarray, " n"] | None = None
     view_distance: Float[np.ndarray, " n"] | None = None
+    measured: Mapping[str, Measured] = dataclasses.field(default_factory=dict)
+    overall: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    symmetries: Mapping[str, Float[np.ndarray, "_ 3 3"]] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -88,7 +103,7 @@ def summarize(
             chosen = np.isin(predictions.label, list(labels))
             described = _describe(predictions, chosen)
             metrics |= {f"{name}/{scope}": value for name, value in described.items()}
-    return metrics
+    return metrics | dict(predictions.overall)
 
 
 def _describe(predictions: Predictions, chosen: np.ndarray) -> dict[str, float]:
@@ -109,7 +124,11 @@ def _describe(predictions: Predictions, chosen: np.ndarray) -> dict[str, float]:
         "canonical/instance_iou": np.mean(predictions.instance_iou[chosen]),
     }
     if predictions.aligned:
-        metrics |= _category(predictions.frames[chosen], label)
+        frames = predictions.frames[chosen]
+        metrics |= _category(frames, label)
+        if predictions.symmetries is not None:
+            groups = [predictions.symmetries.get(n) for n in predictions.class_names]
+            metrics |= _category_up_to_symmetry(frames, label, groups)
     if predictions.nearest is not None:
         neighbour = predictions.label[predictions.nearest[chosen]]
         metrics["latent/nn1_accuracy"] = np.mean(neighbour == label)
@@ -117,6 +136,10 @@ def _describe(predictions: Predictions, chosen: np.ndarray) -> dict[str, float]:
         metrics["latent/linear_probe_accuracy"] = np.mean(predictions.probe_label[chosen] == label)
     if predictions.view_distance is not None:
         metrics["latent/view_distance"] = np.mean(predictions.view_distance[chosen])
+    for name, (values, reduce) in predictions.measured.items():
+        defined = values[chosen][~np.isnan(values[chosen])]
+        if len(defined):
+            metrics[name] = reduce(defined)
     return {
         name: value if isinstance(value, int) else float(value)
         for name, value in metrics.items()
@@ -137,4 +160,34 @@ def _category(frames: Float[np.ndarray, "n 3 3"], label: Int[np.ndarray, " n"]) 
     return {
         "canonical/category_median_deg": float(np.mean([np.median(a) for a in angles])),
         "canonical/category_acc30": float(np.mean([pose.accuracy(a, 30) for a in angles])),
+    }
+
+
+def _category_up_to_symmetry(
+    frames: Float[np.ndarray, "n 3 3"],
+    label: Int[np.ndarray, " n"],
+    groups: Sequence[Float[np.ndarray, "_ 3 3"] | None],
+) -> dict[str, float]:
+    """Compares frames as `_category` does, and with the one that is most common in their class.
+
+    Each angle is the smallest over the class's declared symmetries. The distance to the mode is
+    also free of what a few stray objects do to all pairs: it is category consistency up to one
+    rotation a class.
+    """
+    between, to_mode = [], []
+    for c in np.unique(label):
+        members = frames[label == c]
+        if len(members) < 2:
+            continue
+        group = symmetry.IDENTITY if groups[c] is None else groups[c]
+        angles = symmetry.frame_angles(members, members, group)
+        between.append(np.median(angles[np.triu_indices(len(members), 1)]))
+        mode = symmetry.common_frame(members, group)
+        to_mode.append(symmetry.frame_angles(members, mode[None], group)[:, 0])
+    if not between:
+        return {}
+    return {
+        "canonical/category_median_symmetric_deg": float(np.mean(between)),
+        "canonical/category_to_mode_deg": float(np.mean([np.median(a) for a in to_mode])),
+        "canonical/category_to_mode_acc15": float(np.mean([pose.accuracy(a, 15) for a in to_mode])),
     }

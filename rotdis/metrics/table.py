@@ -12,10 +12,12 @@ _COLUMNS = (
     ("reconstruction/iou", "IoU", ".3f"),
     ("reconstruction/sse", "SSE", ".1f"),
     ("pose/pair_median_deg", "pair deg", ".1f"),
+    ("pose/pair_median_symmetric_deg", "sym deg", ".1f"),
     ("pose/pair_acc30", "acc@30", ".3f"),
     ("canonical/instance_iou", "inst IoU", ".3f"),
     ("canonical/category_median_deg", "cat deg", ".1f"),
     ("canonical/category_acc30", "cat@30", ".3f"),
+    ("canonical/category_to_mode_deg", "mode deg", ".1f"),
     ("latent/nn1_accuracy", "nn1", ".3f"),
     ("latent/linear_probe_accuracy", "probe", ".3f"),
 )

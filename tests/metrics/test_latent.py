@@ -11,6 +11,13 @@ def test_the_nearest_neighbour_is_never_the_code_itself():
     np.testing.assert_array_equal(latent.nearest_neighbours(codes), [1, 2, 1, 1])
 
 
+def test_the_nearest_of_known_codes_may_be_the_same_one(monkeypatch):
+    known, codes = np.array([[0.0], [1.0], [1.0], [5.0]]), np.array([[5.0], [1.0], [-9.0], [3.1]])
+    np.testing.assert_array_equal(latent.nearest_of(known, codes), [3, 1, 0, 3])
+    monkeypatch.setattr(latent, "_ROWS", 3)
+    np.testing.assert_array_equal(latent.nearest_of(known, codes), [3, 1, 0, 3])
+
+
 def test_mean_distance_is_over_pairs_of_different_objects():
     assert latent.mean_distance(np.array([[0.0], [1.0], [3.0]])) == pytest.approx((1 + 2 + 3) / 3)
 

@@ -1,0 +1,252 @@
+"""What evaluate adds at the end of a run: metrics too slow, or too many, for a look in training.
+
+Of each object, in `Predictions.measured` (medians or means, also by class and group):
+
+- `pose/pair_median_symmetric_deg`, `pose/pair_acc30_symmetric`: the pair error to the nearest of a
+  class's declared symmetries (`metrics.symmetry`; aligned data);
+  `pose/pair_median_selfsimilar_deg`: to the nearest rotation after which the object itself looks
+  almost the same (`metrics.self_similarity`).
+- `canonical/instance_chamfer`, `canonical/category_chamfer`: ConDor's consistency; beside the
+  latter `canonical/category_chamfer_aligned`, what it is in the source's own alignment
+  (`metrics.chamfer`).
+- `latent/nn1_accuracy_A_B`, `latent/linear_probe_accuracy_A_B`: the class of test objects seen as B
+  from the codes of training objects seen as A: `aligned`, in the source's orientation, or `so3`, at
+  uniformly random rotations (Esteves et al., "Learning SO(3) Equivariant Representations with
+  Spherical CNNs", ECCV 2018). A code that holds the rotation fails at `aligned_so3`.
+- `latent/rotation_error_deg` against `latent/rotation_chance_deg`, `pose/class_accuracy` against
+  `pose/class_chance`: what z tells of the rotation, and R of the class
+  (`metrics.rotation_information`; the former of aligned data).
+
+Of the split, in `Predictions.overall`: `latent/dci_*` (`metrics.dci`), `latent/mig`, `latent/sap`,
+`latent/factorvae` (`metrics.disentanglement`); `latent/continuity` and `pose/continuity`, the share
+of paths without a jump, `latent/largest_step` and `pose/largest_slip_deg`, the median over paths of
+how large the largest was (`metrics.continuity`). And `Predictions.symmetries`, for the category
+metrics up to symmetry (`metrics.summary`).
+
+What needs rotated views is left out where the model is one of aligned data (`rotations="none"`).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from rotdis import collect
+from rotdis.collect import Evaluable, Learned
+from rotdis.data.voxelset import VoxelSet
+from rotdis.metrics import (
+    chamfer,
+    continuity,
+    disentanglement,
+    factors,
+    latent,
+    rotation_information,
+    self_similarity,
+    symmetry,
+)
+from rotdis.metrics.dci import dci
+from rotdis.metrics.pose import accuracy
+from rotdis.metrics.summary import Measured, Predictions
+
+PATHS = 12  # along which continuity is followed, one object each
+
+
+def examine(
+    model: Evaluable,
+    test: VoxelSet,
+    predictions: Predictions,
+    learned: Learned | None,
+    symmetries: Sequence[str],
+    *,
+    seed: int,
+    batch_size: int,
+    rotations: str,
+) -> Predictions:
+    """Adds the thorough evaluation to what was collected of the test split.
+
+    Args:
+        model: the model.
+        test: the split of which `predictions` are.
+        predictions: two views of each object.
+        learned: for the probes; None for no probe.
+        symmetries: declared ones, see `metrics.symmetry.parse`.
+        seed: of what is drawn at random.
+        batch_size: objects at a time.
+        rotations: how the objects of `predictions` and `learned` are turned.
+
+    Raises:
+        RotdisError: the model's output is not finite.
+        ValueError: a symmetry is not of a known form.
+    """
+    declared = symmetry.parse(symmetries)
+    objects = test.select(predictions.index)
+    measured = _pose_errors(objects, predictions, declared, batch_size)
+    measured |= _surfaces(objects, predictions)
+    overall = {}
+    if learned is not None:
+        reuse = rotations == "so3"
+        measured |= _classification(model, objects, predictions, learned, reuse, seed, batch_size)
+        if rotations != "none":
+            measured |= _information(predictions, learned)
+    if rotations != "none":
+        overall |= _disentanglement(model, objects, declared, seed, batch_size, rotations)
+    if rotations == "so3" and predictions.view_distance is not None:
+        overall |= _continuity(model, objects, predictions, seed, batch_size)
+    return dataclasses.replace(predictions, measured=measured, overall=overall, symmetries=declared)
+
+
+def _pose_errors(
+    objects: VoxelSet,
+    predictions: Predictions,
+    declared: Mapping[str, Float[np.ndarray, "_ 3 3"]],
+    batch_size: int,
+) -> dict[str, Measured]:
+    views, inferred = predictions.views, predictions.rotations
+    holds = [
+        self_similarity.near_symmetries(objects.voxels(batch))
+        for batch in collect.padded(np.arange(len(objects)), batch_size)
+    ]
+    own = symmetry.pair_error(
+        views, inferred, self_similarity.candidates(), np.concatenate(holds)[: len(objects)]
+    )
+    measured = {"pose/pair_median_selfsimilar_deg": Measured(own, np.median)}
+    if predictions.aligned:
+        error = predictions.pair_error.copy()
+        for name, group in declared.items():
+            if name in objects.class_names:
+                chosen = objects.label == objects.class_names.index(name)
+                error[chosen] = symmetry.pair_error(views[chosen], inferred[chosen], group)
+        measured |= {
+            "pose/pair_median_symmetric_deg": Measured(error, np.median),
+            "pose/pair_acc30_symmetric": Measured(error, lambda angles: accuracy(angles, 30)),
+        }
+    return measured
+
+
+def _surfaces(objects: VoxelSet, predictions: Predictions) -> dict[str, Measured]:
+    points = [
+        chamfer.surface_points(objects.voxels(slice(i, i + 1))[0]) for i in range(len(objects))
+    ]
+    frames = np.swapaxes(predictions.views, -1, -2) @ predictions.rotations
+    measured = {
+        "canonical/instance_chamfer": chamfer.instance_chamfer(points, frames),
+        "canonical/category_chamfer": chamfer.category_chamfer(points, frames[:, 0], objects.label),
+    }
+    if predictions.aligned:
+        unturned = np.broadcast_to(np.eye(3), (len(points), 3, 3))
+        measured["canonical/category_chamfer_aligned"] = chamfer.category_chamfer(
+            points, unturned, objects.label
+        )
+    return {name: Measured(values, np.mean) for name, values in measured.items()}
+
+
+def _classification(
+    model: Evaluable,
+    objects: VoxelSet,
+    predictions: Predictions,
+    learned: Learned,
+    reuse: bool,
+    seed: int,
+    batch_size: int,
+) -> dict[str, Measured]:
+    """`reuse` says that the views at hand are at uniformly random rotations."""
+    labels = learned.split.label
+    if len(np.unique(labels)) < 2 or len(np.unique(objects.label)) < 2:
+        return {}
+
+    def codes(split: VoxelSet, aligned: bool) -> Float[np.ndarray, "n l"]:
+        turns = np.broadcast_to(np.eye(3, dtype=np.float32), (len(split), 3, 3))
+        if not aligned:
+            rng = np.random.default_rng(seed)
+            turns = Rotation.random(len(split), rng=rng).as_matrix().astype(np.float32)
+        every = np.arange(len(split))
+        return collect.encode_turned(model, split, every, turns, batch_size=batch_size).z_mean
+
+    learn, ask = {}, {}
+    learn["so3"] = learned.seen.z_mean if reuse else codes(learned.split, aligned=False)
+    ask["so3"] = predictions.z_mean[:, 0] if reuse else codes(objects, aligned=False)
+    protocols = [("so3", "so3")]
+    if predictions.aligned:
+        learn["aligned"], ask["aligned"] = codes(learned.split, True), codes(objects, True)
+        protocols += [("aligned", "aligned"), ("aligned", "so3")]
+    measured = {}
+    for a, b in protocols:
+        nearest = labels[latent.nearest_of(learn[a], ask[b])]
+        probe = latent.linear_probe(learn[a], labels, ask[b])
+        for kind, told in (("nn1", nearest), ("linear_probe", probe)):
+            right = (told == objects.label).astype(float)
+            measured[f"latent/{kind}_accuracy_{a}_{b}"] = Measured(right, np.mean)
+    return measured
+
+
+def _information(predictions: Predictions, learned: Learned) -> dict[str, Measured]:
+    seen, labels = learned.seen, learned.split.label
+    rotations, views = predictions.rotations[:, 0], predictions.views[:, 0]
+    measured = {}
+    if predictions.aligned:
+        error, chance = rotation_information.rotation_error(
+            seen.z_mean, seen.turns, predictions.z_mean[:, 0], views
+        )
+        measured["latent/rotation_error_deg"] = Measured(error, np.median)
+        measured["latent/rotation_chance_deg"] = Measured(chance, np.median)
+    if len(np.unique(predictions.label)) > 1 and len(np.unique(labels)) > 1:
+        right, chance = rotation_information.class_told_by_rotation(
+            seen.rotations, labels, rotations, predictions.label
+        )
+        measured["pose/class_accuracy"] = Measured(right, np.mean)
+        measured["pose/class_chance"] = Measured(chance, np.mean)
+    return measured
+
+
+def _disentanglement(
+    model: Evaluable,
+    objects: VoxelSet,
+    declared: Mapping[str, Float[np.ndarray, "_ 3 3"]],
+    seed: int,
+    batch_size: int,
+    rotations: str,
+) -> dict[str, float]:
+    scatter = {} if rotations == "so3" else {"scatter": 0.0}
+    index, value, turns = factors.design(objects.label, seed, **scatter)
+    seen = collect.encode_turned(model, objects, index, turns, batch_size=batch_size)
+    symmetric = [n for n, name in enumerate(objects.class_names) if name in declared]
+    arranged = factors.arrange(
+        seen.z_mean, seen.rotations, objects.label[index], index, value, symmetric
+    )
+    if len(arranged) < 2:
+        return {}
+    scores = {f"latent/dci_{name}": score for name, score in dci(arranged)._asdict().items()}
+    return scores | {
+        "latent/mig": disentanglement.mig(arranged),
+        "latent/sap": disentanglement.sap(arranged),
+        "latent/factorvae": disentanglement.factorvae_score(arranged),
+    }
+
+
+def _continuity(
+    model: Evaluable, objects: VoxelSet, predictions: Predictions, seed: int, batch_size: int
+) -> dict[str, float]:
+    chosen = np.random.default_rng(seed).permutation(len(objects))[:PATHS]
+    turns = continuity.paths(len(chosen), seed)
+    shape = turns.shape[:2]
+    seen = collect.encode_turned(
+        model,
+        objects,
+        np.repeat(chosen, shape[1]),
+        turns.reshape(-1, 3, 3),
+        batch_size=batch_size,
+    )
+    followed = continuity.follow(
+        turns,
+        seen.z_mean.reshape(*shape, -1),
+        seen.rotations.reshape(*shape, 3, 3),
+        latent.mean_distance(predictions.z_mean[:, 0]),
+    )
+    return {
+        "latent/continuity": float(np.mean(followed.code_is_continuous)),
+        "latent/largest_step": float(np.median(followed.largest_step)),
+        "pose/continuity": float(np.mean(followed.rotation_is_continuous)),
+        "pose/largest_slip_deg": float(np.median(followed.largest_slip)),
+    }

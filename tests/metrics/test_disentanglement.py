@@ -1,0 +1,102 @@
+"""Disentanglement scores of representations of which they are known."""
+
+import numpy as np
+import pytest
+from metrics import constructed
+
+from rotdis.metrics import disentanglement as scores
+from rotdis.metrics.dci import dci
+from rotdis.metrics.factors import stratum
+
+
+@pytest.fixture(scope="module")
+def perfect():
+    return constructed.perfect()
+
+
+@pytest.fixture(scope="module")
+def useless():
+    return constructed.useless()
+
+
+@pytest.fixture(scope="module")
+def constant():
+    return constructed.constant()
+
+
+@pytest.fixture(scope="module")
+def entangled():
+    return constructed.entangled()
+
+
+def test_one_unit_for_each_factor_is_perfect(perfect):
+    assert scores.mig(perfect) > 0.95
+    assert scores.factorvae_score(perfect) == 1
+    assert scores.sap(perfect) > 0.9  # a few thresholds misjudge some rotations
+
+
+@pytest.mark.parametrize("score", [scores.mig, scores.sap])
+@pytest.mark.parametrize("kind", ["useless", "constant", "entangled"])
+def test_no_unit_for_a_factor_has_no_gap(score, kind, request):
+    assert 0 <= score(request.getfixturevalue(kind)) < 0.1
+
+
+def test_votes_of_a_useless_code_are_guesses(useless, constant):
+    assert scores.factorvae_score(useless) == pytest.approx(1 / 3, abs=0.1)
+    assert scores.factorvae_score(constant) == pytest.approx(1 / 3)
+
+
+def test_votes_of_an_entangled_code_lie_between(entangled):
+    assert 0.35 < scores.factorvae_score(entangled) < 0.9
+
+
+def test_dci_of_one_unit_for_each_factor(perfect):
+    assert min(dci(perfect)) > 0.95
+
+
+def test_dci_of_a_useless_code(useless):
+    disentanglement, completeness, informativeness = dci(useless)
+    assert disentanglement < 0.1
+    assert completeness < 0.45  # trees that find nothing rely most on the unit of nine columns
+    # Chance of three classes, of five objects and of 24 rotations.
+    assert informativeness == pytest.approx((1 / 3 + 1 / 5 + 1 / 24) / 3, abs=0.06)
+
+
+def test_dci_of_a_code_that_never_changes(constant):
+    disentanglement, completeness, _ = dci(constant)
+    assert (disentanglement, completeness) == (0, 0)
+
+
+def test_an_entangled_code_informs_and_is_not_disentangled(entangled, perfect):
+    result, best = dci(entangled), dci(perfect)
+    assert result.informativeness > 0.6
+    assert result.disentanglement < 0.5 * best.disentanglement
+    assert result.completeness < 0.6 * best.completeness
+
+
+def test_two_units_for_one_factor_cost_completeness_and_gaps_but_no_votes():
+    """The class is told twice: the gap of that factor is gone, and the others have none."""
+    value = np.repeat(np.arange(4), 50)
+    noise = 0.01 * np.random.default_rng(0).normal(size=(200, 2))
+    twice = [[stratum(value[:, None] + noise, value)]]
+    once = [[stratum(np.stack([value, 100 * noise[:, 1]], axis=1), value)]]
+    for score in (scores.mig, scores.sap):
+        assert score(once) > 0.9
+        assert score(twice) < 0.05
+    assert dci(once).completeness > 0.9
+    assert dci(twice).completeness < 0.3
+
+
+def test_information_that_chance_would_give_is_none():
+    """Without the correction 20 bins of 60 samples would share a third of six values' entropy."""
+    rng = np.random.default_rng(0)
+    gaps = [
+        scores.mig([[stratum(rng.normal(size=(60, 1)), rng.permutation(np.arange(60) % 6))]])
+        for _ in range(20)
+    ]
+    assert np.mean(gaps) < 0.06
+
+
+def test_scores_are_deterministic(entangled):
+    assert scores.factorvae_score(entangled) == scores.factorvae_score(entangled)
+    assert scores.sap(entangled) == scores.sap(entangled)

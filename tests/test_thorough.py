@@ -1,0 +1,213 @@
+"""The thorough evaluation of constructed models: of which every number is promised, and known."""
+
+import dataclasses
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_evaluate import CLASSES, SIZE, Code, Oracle, Useless, objects
+
+from rotdis import evaluate, thorough
+from rotdis.metrics import factors, table
+
+ADDED = {
+    "pose/pair_median_symmetric_deg", "pose/pair_acc30_symmetric",
+    "pose/pair_median_selfsimilar_deg", "pose/class_accuracy", "pose/class_chance",
+    "pose/continuity", "pose/largest_slip_deg",
+    "canonical/category_median_symmetric_deg", "canonical/category_to_mode_deg",
+    "canonical/category_to_mode_acc15", "canonical/instance_chamfer",
+    "canonical/category_chamfer", "canonical/category_chamfer_aligned",
+    "latent/nn1_accuracy_aligned_aligned", "latent/nn1_accuracy_aligned_so3",
+    "latent/nn1_accuracy_so3_so3", "latent/linear_probe_accuracy_aligned_aligned",
+    "latent/linear_probe_accuracy_aligned_so3", "latent/linear_probe_accuracy_so3_so3",
+    "latent/rotation_error_deg", "latent/rotation_chance_deg", "latent/dci_disentanglement",
+    "latent/dci_completeness", "latent/dci_informativeness", "latent/mig", "latent/sap",
+    "latent/factorvae", "latent/continuity", "latent/largest_step",
+}  # fmt: skip
+WITHOUT_CLASSES = {
+    "latent/dci_disentanglement", "latent/dci_completeness", "latent/dci_informativeness",
+    "latent/mig", "latent/sap", "latent/factorvae", "latent/continuity", "latent/largest_step",
+    "pose/continuity", "pose/largest_slip_deg",
+}  # fmt: skip
+_RANDOM = np.random.default_rng(0).normal(size=(SIZE**3, 6)).astype(np.float32) / 20
+
+
+class Compact(Oracle):
+    """The oracle with a short code of the canonical volume, and nothing decoded."""
+
+    def encode(self, voxels):
+        code = super().encode(voxels)
+        return Code(code.z_mean @ _RANDOM, jnp.zeros((len(voxels), 6)), code.rotation)
+
+    def decode(self, z_mean, rotation):
+        return jnp.zeros((len(z_mean), SIZE, SIZE, SIZE))
+
+
+class Mute(Useless):
+    """Says the same short code of everything."""
+
+    def encode(self, voxels):
+        z = jnp.ones((len(voxels), 6))
+        return Code(z, z, self.pose(voxels))
+
+    decode = Compact.decode
+
+
+def run(model, test, train, *, batch_size=32, max_train=30, **options):
+    options = {"thorough": True, "symmetries": ("bed:C2", "table:C4")} | options
+    return evaluate.evaluate(
+        model, test, train, seed=3, batch_size=batch_size, max_train=max_train, **options
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small():
+    """A design of fewer views, since the oracle is slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factors, "INSTANCES", 3)
+        patch.setattr(thorough, "PATHS", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def train():
+    return objects(30, seed=1)
+
+
+@pytest.fixture(scope="module")
+def test():
+    return objects(24, seed=2)
+
+
+@pytest.fixture(scope="module")
+def compact(test, train):
+    return run(Compact(), test, train)
+
+
+@pytest.fixture(scope="module")
+def mute(test, train):
+    return run(Mute(), test, train)
+
+
+def names(metrics) -> set[str]:
+    return {name for name in metrics if name.count("/") == 1}
+
+
+def test_it_adds_what_is_promised_and_changes_nothing_else(compact, test, train):
+    plain = run(Compact(), test, train, thorough=False).metrics
+    assert names(compact.metrics) - names(plain) == ADDED
+    assert {name: compact.metrics[name] for name in plain} == plain
+    for name in ADDED - WITHOUT_CLASSES:
+        for c in CLASSES:
+            assert f"{name}/class/{c}" in compact.metrics
+
+
+def test_its_numbers_are_plain_finite_ones(compact, tmp_path):
+    table.write_metrics(tmp_path / "metrics.json", compact.metrics)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == compact.metrics
+    assert "category_to_mode_deg" in table.format_table(compact.metrics)
+
+
+def test_a_model_that_sees_the_pose_scores_well_everywhere(compact, mute):
+    metrics = compact.metrics
+    assert metrics["pose/pair_median_symmetric_deg"] < 5
+    assert metrics["pose/pair_median_selfsimilar_deg"] < 5
+    assert metrics["canonical/category_to_mode_deg"] < 10
+    assert metrics["canonical/category_to_mode_acc15"] > 0.8
+    assert metrics["canonical/category_median_symmetric_deg"] < 15
+    for name in ("instance_chamfer", "category_chamfer"):
+        assert metrics[f"canonical/{name}"] < 0.5 * mute.metrics[f"canonical/{name}"]
+    for protocol in ("aligned_aligned", "aligned_so3", "so3_so3"):
+        assert metrics[f"latent/nn1_accuracy_{protocol}"] > 0.9
+    assert metrics["latent/rotation_error_deg"] > 90
+    assert metrics["latent/factorvae"] > 0.6
+    assert metrics["latent/dci_informativeness"] > 0.6
+    # Its frames are the classes' own, so the rotation tells no class but by chance.
+    assert metrics["pose/class_chance"] == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_a_model_that_says_nothing_scores_chance(mute):
+    metrics = mute.metrics
+    assert metrics["latent/mig"] == metrics["latent/sap"] == 0
+    assert metrics["latent/factorvae"] == pytest.approx(1 / 3)
+    for name in ("nn1_accuracy", "linear_probe_accuracy"):
+        assert metrics[f"latent/{name}_aligned_so3"] == pytest.approx(1 / 3)
+    assert metrics["pose/class_accuracy"] == pytest.approx(1 / 3)
+    assert metrics["latent/rotation_error_deg"] == pytest.approx(
+        metrics["latent/rotation_chance_deg"]
+    )
+    assert metrics["canonical/category_to_mode_deg"] > 60
+    assert "latent/continuity" not in metrics  # its codes have no distances to compare with
+
+
+def test_a_declared_symmetry_counts_for_its_class_alone(mute):
+    metrics = mute.metrics
+    for c, smaller in (("bed", True), ("chair", False)):
+        plain = metrics[f"pose/pair_median_deg/class/{c}"]
+        symmetric = metrics[f"pose/pair_median_symmetric_deg/class/{c}"]
+        assert symmetric < plain - 5 if smaller else symmetric == pytest.approx(plain, abs=0.1)
+        plain = metrics[f"canonical/category_median_deg/class/{c}"]
+        symmetric = metrics[f"canonical/category_median_symmetric_deg/class/{c}"]
+        assert symmetric < plain - 5 if smaller else symmetric == pytest.approx(plain, abs=0.1)
+
+
+def test_it_is_deterministic_and_blind_to_the_batch_size(compact, test, train):
+    again = run(Compact(), test, train, batch_size=13).metrics
+    assert again.keys() == compact.metrics.keys()
+    for name, value in compact.metrics.items():
+        assert again[name] == pytest.approx(value, rel=2e-2, abs=2e-2), name
+
+
+def test_views_at_random_rotations_are_those_at_hand(compact):
+    metrics = compact.metrics
+    probe = metrics["latent/linear_probe_accuracy"]
+    assert metrics["latent/linear_probe_accuracy_so3_so3"] == probe
+
+
+def test_what_needs_the_source_s_frame_is_left_out_without_one(test, train):
+    metrics = run(Mute(), dataclasses.replace(test, aligned=False), train).metrics
+    missing = ADDED - names(metrics)
+    assert {name for name in missing if "aligned" in name or "category_m" in name}
+    assert not [name for name in metrics if "aligned" in name or "symmetric" in name]
+    assert "latent/nn1_accuracy_so3_so3" in metrics and "canonical/category_chamfer" in metrics
+
+
+def test_what_needs_turned_views_is_left_out_for_aligned_data(test, train):
+    metrics = run(Compact(), test, train, rotations="none").metrics
+    for name in ("latent/mig", "latent/continuity", "pose/class_accuracy"):
+        assert name in ADDED and name not in metrics
+    assert metrics["latent/nn1_accuracy_aligned_aligned"] > 0.9
+    assert "latent/nn1_accuracy_so3_so3" in metrics
+
+
+def test_turns_of_the_cube_are_enough(test, train):
+    metrics = run(Mute(), test, train, rotations="cube").metrics
+    assert metrics["latent/factorvae"] == pytest.approx(1 / 3)
+
+
+def test_without_training_objects_there_is_no_probe(test, train):
+    metrics = run(Mute(), test, train, max_train=0).metrics
+    assert not [name for name in metrics if "_so3" in name or "class_" in name.split("/")[1]]
+    assert "latent/mig" in metrics
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_objects_are_compared_as_far_as_there_are_others(count, train):
+    metrics = run(Mute(), objects(count, seed=6), train).metrics
+    assert np.isfinite(list(metrics.values())).all()
+    assert "canonical/instance_chamfer" in metrics
+    assert not [name for name in metrics if "category" in name or "dci" in name]
+
+
+def test_three_objects_of_a_class_are_enough_for_factors(train):
+    metrics = run(Mute(), objects(8, seed=6), train).metrics  # the third class has two
+    assert metrics["latent/factorvae"] == pytest.approx(1 / 3)
+    assert metrics["latent/dci_completeness"] == pytest.approx(0, abs=1e-9)
+
+
+def test_one_class_has_no_classification(train):
+    test, train = objects(4, 7, ("bed",)), objects(4, 8, ("bed",))
+    metrics = run(Compact(), test, train).metrics
+    assert not [name for name in metrics if "nn1" in name or "probe" in name or "class_" in name]
+    assert "latent/rotation_error_deg" in metrics and "latent/continuity" in metrics
