@@ -14,6 +14,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import checkpoint_managers
 
+from rotdis import compatibility
 from rotdis.config import base_config
 from rotdis.errors import CheckpointError
 from rotdis.step import TrainState
@@ -23,7 +24,10 @@ BEST_METRIC = "reconstruction/iou"
 
 # What determines the shapes and the meaning of the parameters.
 _MODEL = {"data.resolution"} | {
-    f"{section}.{key}" for section in ("model", "pose") for key in base_config()[section]
+    f"{section}.{key}"
+    for section in ("model", "pose")
+    for key in base_config()[section]
+    if key != "refine_steps"
 }
 # What determines a training run besides: with another value it would be another run. (Where the
 # data are kept, what is logged, and how long it runs may change under way.)
@@ -32,7 +36,7 @@ _RUN = (
     | {"seed", "train.batch_size", "train.ema_decay"}
     | {
         f"{section}.{key}"
-        for section in ("data", "loss", "optimizer")
+        for section in ("data", "loss", "optimizer", "search")
         for key in base_config()[section]
         if key not in ("dir", "workers", "loader", "num_test", "aligned")
     }
@@ -195,7 +199,7 @@ def check_same_model(workdir: str | Path, config: ml_collections.ConfigDict) -> 
 
 
 def _compare(workdir: str | Path, config: ml_collections.ConfigDict, fields: set[str]) -> None:
-    saved, wanted = load_config(workdir), config
+    saved, wanted = compatibility.complete(load_config(workdir).to_dict(), workdir), config
     differing = [
         f"{key} ({_lookup(saved, key)!r} there, {_lookup(wanted, key)!r} here)"
         for key in sorted(fields)

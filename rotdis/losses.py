@@ -4,6 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+_FLAT = 1e-6  # squared gradient of what is no surface
+_OUTLIERS = -5.0  # logarithm of that constant
+
 
 def bernoulli_nll(logits: Float[Array, "d d d"], x: Float[Array, "d d d"]) -> Float[Array, ""]:
     """Returns -log p(x) of independent Bernoulli voxels in nats, summed over the voxels.
@@ -35,3 +38,36 @@ def mixture_nll(
     """
     distances = jnp.sum((rotations - target) ** 2, axis=(-2, -1))
     return -jax.nn.logsumexp(log_weights - concentration * distances)
+
+
+def rotation_nll(
+    rotation: Float[Array, "3 3"], target: Float[Array, "3 3"], concentration: float
+) -> Float[Array, ""]:
+    """Returns -log of exp(-concentration |R - T|_F^2) mixed with a small constant, in nats.
+
+    Like `mixture_nll` of one rotation, but a target far away, which no small correction can reach,
+    has no pull.
+    """
+    distance = concentration * jnp.sum((rotation - target) ** 2)
+    return -jnp.logaddexp(-distance, _OUTLIERS)
+
+
+def tilt(volume: Float[Array, "d d d"]) -> Float[Array, ""]:
+    """Returns how far the faces of an object are from being parallel to the grid's planes.
+
+    The mean of 3/2 (1 - sum_i n_i^4) over the object's surface, with n the direction of the
+    gradient and its length as the weight: 0 where every face is parallel to one of the planes, 1
+    where every normal is a diagonal of the cube, 0.6 for a ball. Of all functions on the sphere
+    with the cube's symmetry, the sum is the lowest that is not constant (the cubic harmonic).
+    """
+    inner = slice(1, -1)
+    gradient = [
+        volume[2:, inner, inner] - volume[:-2, inner, inner],
+        volume[inner, 2:, inner] - volume[inner, :-2, inner],
+        volume[inner, inner, 2:] - volume[inner, inner, :-2],
+    ]
+    squares = jnp.stack([g**2 for g in gradient])
+    square = jnp.sum(squares, axis=0) + _FLAT
+    length = jnp.sqrt(square)
+    aligned = jnp.sum(jnp.sum(squares**2, axis=0) / square**2 * length)
+    return 1.5 * (1 - aligned / jnp.sum(length))

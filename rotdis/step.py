@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from rotdis import losses
 from rotdis.data import resident
 from rotdis.geometry import resample, so3
-from rotdis.models.rotation_vae import Code, RotationVAE
+from rotdis.models.rotation_vae import RotationVAE
 
 AXIS = "data"  # the mesh axis over which examples are divided
 
@@ -110,12 +110,18 @@ def loss_and_metrics(
         keys: one random key per object.
     """
     view_keys, code_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)
+    search_keys = jnp.concatenate([view_keys, code_keys])  # one per view
     views, turns = make_views(x, view_keys, config.data.rotations)
     count = len(x)
     both = views.reshape(2 * count, *x.shape[1:])
     origin = (jnp.concatenate([x, x]), turns.reshape(2 * count, 3, 3))
-    code: Code = model.apply(
-        {"params": params}, both, training=True, origin=origin, method="encode"
+    code, canonical = model.apply(
+        {"params": params},
+        both,
+        training=True,
+        origin=origin,
+        keys=search_keys,
+        method="infer",
     )
     noise = jax.vmap(lambda key: jax.random.normal(key, (2, model.latent_size)))(code_keys)
     noise = jnp.swapaxes(noise, 0, 1).reshape(code.z_mean.shape)
@@ -133,24 +139,36 @@ def loss_and_metrics(
         "sse": jnp.mean(jnp.sum((jax.nn.sigmoid(logits) - both) ** 2, axis=(1, 2, 3))),
     }
     if code.posterior is not None:
-        # View 1 turned into view 2, and the reverse: R_2 should be Q_2 Q_1^T R_1.
         product = functools.partial(jnp.matmul, precision="highest")
+        # View 1 turned into view 2, and the reverse: R_2 should be Q_2 Q_1^T R_1.
         relative = product(turns[::-1], jnp.swapaxes(turns, -1, -2))
         rotation = code.rotation.reshape(2, count, 3, 3)
         targets = jax.lax.stop_gradient(product(relative, rotation)[::-1]).reshape(-1, 3, 3)
-        equivariance = jnp.mean(
-            jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
-                code.posterior.log_weights,
-                code.posterior.rotations,
-                targets,
-                config.loss.concentration,
+        tilt = jnp.mean(jax.vmap(losses.tilt)(canonical))
+        loss += config.loss.tilt_weight * tilt
+        weight, concentration = config.loss.equivariance_weight, config.loss.concentration
+        for name, posterior in (
+            ("first_equivariance", code.first),
+            ("equivariance", code.posterior),
+        ):
+            if posterior is not None:
+                metrics[name] = jnp.mean(
+                    jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
+                        posterior.log_weights, posterior.rotations, targets, concentration
+                    )
+                )
+                loss += weight / concentration * metrics[name]
+        refinement = jnp.mean(
+            jax.vmap(losses.rotation_nll, in_axes=(0, 0, None))(
+                code.rotation, targets, config.loss.refinement_concentration
             )
         )
-        loss += config.loss.equivariance_weight / config.loss.concentration * equivariance
+        loss += weight / config.loss.refinement_concentration * refinement
         angles = jnp.rad2deg(so3.geodesic_distance(code.rotation, targets))
         weights = jnp.exp(code.posterior.log_weights)
         metrics |= {
-            "equivariance": equivariance,
+            "tilt": tilt,
+            "refinement": refinement,
             "pair_acc15": jnp.mean(angles < 15),
             "pose_perplexity": jnp.mean(
                 jnp.exp(-jnp.sum(weights * code.posterior.log_weights, axis=1))

@@ -7,7 +7,7 @@ import pytest
 from scipy import special, stats
 
 from rotdis import losses
-from rotdis.geometry import so3
+from rotdis.geometry import resample, so3
 
 
 def test_the_reconstruction_term_is_the_bernoulli_log_likelihood():
@@ -54,3 +54,43 @@ def test_the_mixture_term_falls_when_weight_moves_to_the_right_hypothesis():
     gradient = jax.grad(losses.mixture_nll)(uniform, rotations, rotations[5], 10.0)
     assert int(jnp.argmin(gradient)) == 5
     assert np.isclose(losses.mixture_nll(uniform, rotations, rotations[5], 10.0), np.log(24), 0.01)
+
+
+def test_a_corrected_rotation_costs_its_squared_distance_while_that_is_small():
+    target = so3.random_uniform(jax.random.key(1))
+    near = target @ so3.from_rotation_vector(jnp.array([0.05, 0, 0]))
+    assert losses.rotation_nll(target, target, 50.0) < 0
+    grown = losses.rotation_nll(near, target, 50.0) - losses.rotation_nll(target, target, 50.0)
+    assert np.isclose(grown, 50 * 8 * np.sin(0.025) ** 2, rtol=0.02)
+
+
+def test_a_target_out_of_reach_has_no_pull():
+    target = so3.random_uniform(jax.random.key(1))
+    far = target @ so3.from_rotation_vector(jnp.array([0, 2.0, 0]))
+    assert np.abs(jax.grad(losses.rotation_nll)(far, target, 50.0)).max() < 1e-6
+
+
+def test_an_object_with_faces_parallel_to_the_grid_is_not_tilted_and_turned_it_is():
+    box = jnp.zeros((24, 24, 24, 1)).at[6:18, 4:20, 9:15].set(1.0)
+    angles = jnp.deg2rad(jnp.array([0.0, 10.0, 25.0, 45.0]))
+    axes = jnp.array([[0.0, 0.0, 1.0]])
+    turned = [
+        resample.rotate(box, so3.from_rotation_vector(angle * axes)[0])[..., 0] for angle in angles
+    ]
+    tilts = [float(losses.tilt(volume)) for volume in turned]
+    assert tilts[0] < 0.15
+    assert tilts == sorted(tilts)
+    # A quarter turn leaves it as it is.
+    assert np.isclose(losses.tilt(jnp.rot90(turned[1])), tilts[1], rtol=1e-4)
+
+
+def test_a_ball_is_tilted_as_much_as_directions_are_on_average():
+    points = jnp.stack(jnp.meshgrid(*(jnp.arange(40) - 19.5,) * 3))
+    ball = jax.nn.sigmoid(15 - jnp.linalg.norm(points, axis=0))
+    assert np.isclose(losses.tilt(ball), 0.6, atol=0.02)
+
+
+@pytest.mark.parametrize("volume", [np.zeros((8, 8, 8)), np.ones((8, 8, 8))])
+def test_the_tilt_of_what_has_no_surface_is_finite_in_value_and_gradient(volume):
+    value, gradient = jax.value_and_grad(losses.tilt)(jnp.asarray(volume, jnp.float32))
+    assert np.isfinite(value) and np.isfinite(gradient).all()

@@ -24,7 +24,7 @@ def config():
     config = base_config()
     config.data.resolution = 16
     config.data.partial = False
-    config.model.width = config.pose.width = 8
+    config.model.width = config.pose.width = config.pose.second_width = 8
     config.model.latent_size = 4
     config.model.volume_size, config.model.volume_channels = 8, 2
     config.train.batch_size = BATCH
@@ -166,7 +166,8 @@ def test_samples_are_located_once_for_their_eight_neighbours(model, config, stat
         gathers[operation] += " gather(" in line
         floors[operation] += " floor(" in line
     locating = [gathers[name] for name in gathers if gathers[name] and floors[name]]
-    assert locating == [8, 8, 8]  # two views, and the canonical forms
+    # Two views, their small forms that are seen upright, and the canonical forms.
+    assert locating == [8, 8, 8, 8]
 
 
 def test_the_learning_rate_warms_up_and_decays_to_zero(config):

@@ -139,7 +139,7 @@ def _parts(
         "views": (lambda x, keys: step.make_views(x, keys, config.data.rotations)[0], x, keys)
     }
     if config.pose.method != "none":
-        parts["pose"] = (apply(lambda model, x: model.pose(x)), params, views)
+        parts["pose"] = (apply(lambda model, x: model.posteriors(x)), params, views)
         parts["canonicalize"] = (rotation_vae.canonicalize, views, turns)
     return parts | {
         "encode": (apply(lambda model, x: model.encoder(x)), params, views),

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+_SMALLEST_SUM = 1e-2  # of two singular values: bounds the derivative of `from_matrix`
 _TINY = 1e-12  # keeps square roots differentiable at zero, far below float32's resolution of 1
 
 
@@ -63,6 +64,37 @@ def from_6d(columns: Float[Array, "... 6"]) -> Float[Array, "... 3 3"]:
     first = _normalize(first)
     second = _normalize(second - jnp.sum(first * second, -1, keepdims=True) * first)
     return jnp.stack([first, second, jnp.cross(first, second)], -1)
+
+
+@jax.custom_jvp
+def from_matrix(matrix: Float[Array, "... 3 3"]) -> Float[Array, "... 3 3"]:
+    """Returns the rotation nearest to a matrix (Frobenius), by its singular value decomposition.
+
+    Levinson et al., "An Analysis of SVD for Deep Rotation Estimation", NeurIPS 2020. The derivative
+    has the sums of two singular values as denominators; they are kept away from zero, where the
+    nearest rotation is not unique, so it is finite everywhere.
+    """
+    return _nearest_rotation(matrix)[0]
+
+
+def _nearest_rotation(matrix):
+    """Returns the rotation, and U, V^T and signed singular values with matrix = U diag(s) V^T."""
+    left, values, right = jnp.linalg.svd(matrix, full_matrices=False)
+    sign = jnp.linalg.det(left) * jnp.linalg.det(right)
+    signs = jnp.stack([jnp.ones_like(sign), jnp.ones_like(sign), jnp.sign(sign)], -1)
+    left = left * signs[..., None, :]
+    return jnp.matmul(left, right, precision="highest"), left, right, values * signs
+
+
+@from_matrix.defjvp
+def _from_matrix_jvp(primals, tangents):
+    rotation, left, right, values = _nearest_rotation(*primals)
+    product = functools.partial(jnp.matmul, precision="highest")
+    inner = product(product(jnp.swapaxes(left, -1, -2), tangents[0]), jnp.swapaxes(right, -1, -2))
+    sums = values[..., :, None] + values[..., None, :]
+    sums = jnp.where(jnp.abs(sums) < _SMALLEST_SUM, _SMALLEST_SUM, sums)
+    turning = (inner - jnp.swapaxes(inner, -1, -2)) / sums
+    return rotation, product(product(left, turning), right)
 
 
 def _normalize(vector: Float[Array, "... 3"]) -> Float[Array, "... 3"]:

@@ -15,6 +15,8 @@ from rotdis.models import blocks
 # 2.5, 5, 10 and 20; all of them found more poses than the largest weight alone.
 MODE_CONCENTRATION = 5.0
 
+_NUMBERS = {"6d": 6, "svd": 9}  # that a residual rotation is written in
+
 
 @flax.struct.dataclass
 class PosePosterior:
@@ -27,6 +29,11 @@ class PosePosterior:
 
     rotations: Float[Array, "b 24 3 3"]
     log_weights: Float[Array, "b 24"]
+
+    def after(self, rotation: Float[Array, "b 3 3"]) -> "PosePosterior":
+        """Returns what this posterior of a form c says of the object rotate(c, rotation)."""
+        turned = jnp.matmul(rotation[:, None], self.rotations, precision="highest")
+        return self.replace(rotations=turned)
 
     def heaviest(self) -> Float[Array, "b 3 3"]:
         """Returns the hypothesis of largest weight."""
@@ -58,37 +65,62 @@ class PoseNetwork(nn.Module):
     is a residual that never has far to go.
 
     Attributes:
-        grid: side of the volume that the network sees, a multiple of 4.
+        grid: side of the volume that the network sees, a multiple of 16.
         width: channels of the network.
+        residual: how it writes rotations, "6d" (`so3.from_6d`) or "svd" (`so3.from_matrix`).
         dtype: of the computation; scores, residuals and rotations are float32.
     """
 
     grid: int = 16
     width: int = 64
+    residual: str = "6d"
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b d d d"]) -> PosePosterior:
         batch = len(x)
         copies = resample.cube_copies(blocks.pool(x, self.grid))
-        features = copies.reshape(batch * 24, *copies.shape[2:], 1).astype(self.dtype)
-        # Windows that overlap by half, at every scale: patches of 4^3 voxels, then twice 2^3 cells.
-        features = blocks.space_to_depth(features, 4)
+        copies = copies.reshape(batch * 24, *copies.shape[2:])
+        output = _Trunk(1 + _NUMBERS[self.residual], self.width, self.dtype)(copies)
+        output = output.reshape(batch, 24, -1)
+        return PosePosterior(
+            rotations=jnp.einsum(
+                "gij,bgjk->bgik",
+                so3.cube_group(),
+                _near_identity(output[..., 1:], self.residual),
+                precision="highest",
+            ),
+            log_weights=jax.nn.log_softmax(output[..., 0]),
+        )
+
+
+class _Trunk(nn.Module):
+    """Volume -> a few numbers, small at the start.
+
+    Windows that overlap by half, at every scale: patches of 4^3 voxels, then twice 2^3 cells.
+    """
+
+    outputs: int
+    width: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n d d d"]) -> Float[Array, "n k"]:
+        features = blocks.space_to_depth(x[..., None].astype(self.dtype), 4)
         features = nn.Dense(self.width, dtype=self.dtype)(features)
         for factor in (2, 3):
             features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))
             features = nn.Dense(factor * self.width, dtype=self.dtype)(blocks.windows(features))
         features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))
-        features = nn.Dense(4 * self.width, dtype=self.dtype)(features.reshape(batch * 24, -1))
+        features = nn.Dense(4 * self.width, dtype=self.dtype)(features.reshape(len(x), -1))
         features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))
         # Small last weights: at the start every residual is close to the identity.
         small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
-        output = nn.Dense(7, kernel_init=small, dtype=jnp.float32)(features)
-        output = output.reshape(batch, 24, 7)
-        residuals = so3.from_6d(output[..., 1:] + jnp.eye(3)[:, :2].T.reshape(6))
-        return PosePosterior(
-            rotations=jnp.einsum(
-                "gij,bgjk->bgik", so3.cube_group(), residuals, precision="highest"
-            ),
-            log_weights=jax.nn.log_softmax(output[..., 0]),
-        )
+        return nn.Dense(self.outputs, kernel_init=small, dtype=jnp.float32)(features)
+
+
+def _near_identity(numbers: Float[Array, "... k"], residual: str) -> Float[Array, "... 3 3"]:
+    """Returns the rotation that numbers stand for, the identity where they are zero."""
+    if residual == "6d":
+        return so3.from_6d(numbers + jnp.eye(3)[:, :2].T.reshape(6))
+    return so3.from_matrix(numbers.reshape(*numbers.shape[:-1], 3, 3) + jnp.eye(3))

@@ -10,9 +10,12 @@ import ml_collections
 from jaxtyping import Array, Float
 
 from rotdis.geometry import resample
+from rotdis.models import blocks, search
 from rotdis.models.decoder import Decoder
 from rotdis.models.encoder import Encoder
 from rotdis.models.pose import PoseNetwork, PosePosterior
+
+_REFINE_RATE = 0.02  # radians; a network's pose is a few degrees off
 
 
 @flax.struct.dataclass
@@ -24,12 +27,14 @@ class Code:
         z_logvar: its log-variance.
         rotation: R, which turns the canonical form into the object: x = rotate(c, R).
         posterior: all hypotheses on R with their weights; None without a pose network.
+        first: what the posterior was before the object was seen upright; None where it was not.
     """
 
     z_mean: Float[Array, "b l"]
     z_logvar: Float[Array, "b l"]
     rotation: Float[Array, "b 3 3"]
     posterior: PosePosterior | None
+    first: PosePosterior | None = None
 
 
 class RotationVAE(nn.Module):
@@ -41,8 +46,13 @@ class RotationVAE(nn.Module):
     Attributes:
         resolution: D, a multiple of 16.
         latent_size: L.
-        pose_method: "mixture" or "none".
-        grid, width, pose_width, volume_size, volume_channels: see the parts.
+        pose_method: "mixture", "search" or "none".
+        second_width: of the pose network that sees the object upright; 0 for none.
+        refine_steps: of gradient descent on the negative ELBO after that, outside of training.
+        search: how rotations are searched, for the method "search".
+        kl_weight: of the KL in what is searched or descended.
+        grid, width, pose_grid, pose_width, pose_residual, volume_size, volume_channels: see the
+            parts.
         dtype: of the computation; parameters, coordinates, codes and logits are float32.
     """
 
@@ -53,13 +63,21 @@ class RotationVAE(nn.Module):
     width: int
     pose_grid: int
     pose_width: int
+    pose_residual: str
+    second_width: int
+    refine_steps: int
+    search: search.SearchSettings
+    kl_weight: float
     volume_size: int
     volume_channels: int
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
         if self.pose_method == "mixture":
-            self.pose = PoseNetwork(self.pose_grid, self.pose_width, self.dtype)
+            rest = (self.pose_residual, self.dtype)
+            self.pose = PoseNetwork(self.pose_grid, self.pose_width, *rest)
+            if self.second_width:
+                self.second = PoseNetwork(self.pose_grid, self.second_width, *rest)
         self.encoder = Encoder(self.latent_size, self.grid, self.width, self.dtype)
         self.decoder = Decoder(
             self.resolution,
@@ -70,13 +88,18 @@ class RotationVAE(nn.Module):
             self.dtype,
         )
 
-    def encode(
+    def encode(self, x: Float[Array, "b d d d"]) -> Code:
+        """Infers pose and shape code of objects in any orientation."""
+        return self.infer(x)[0]
+
+    def infer(
         self,
         x: Float[Array, "b d d d"],
         training: bool = False,
         origin: tuple[Float[Array, "b d d d"], Float[Array, "b 3 3"]] | None = None,
-    ) -> Code:
-        """Infers pose and shape code of objects in any orientation.
+        keys: Array | None = None,
+    ) -> tuple[Code, Float[Array, "b d d d"]]:
+        """Infers pose and shape code, and returns the canonical forms from which the code is read.
 
         Args:
             x: the objects.
@@ -84,15 +107,61 @@ class RotationVAE(nn.Module):
             origin: objects o and rotations Q from which x = rotate(o, Q) was made. The canonical
                 form is then resampled from o, by the product of both rotations: x, blurred by the
                 first interpolation already, would be blurred by another.
+            keys: one random key per object, from which a search starts; by default the same ones
+                for all, so that an object always gets the same answer.
         """
-        if self.pose_method == "none":
-            posterior, rotation = None, jnp.broadcast_to(jnp.eye(3), (len(x), 3, 3))
+        first = posterior = None
+        if self.pose_method == "mixture":
+            first, posterior = self.posteriors(x, training, origin)
+            rotation = _choose(posterior, training)
+            if self.refine_steps and not (training or self.is_initializing()):
+                rotation, _ = search.refine(
+                    self._negative_elbo(), (x, origin), rotation, self.refine_steps, _REFINE_RATE
+                )
+        elif self.pose_method == "search" and not self.is_initializing():
+            if keys is None:
+                keys = jnp.broadcast_to(jax.random.key(0), (len(x),))
+            rotation = search.search(self._negative_elbo(), (x, origin), keys, self.search)
         else:
-            posterior = self.pose(x)
-            rotation = posterior.heaviest() if training else posterior.mode()
+            rotation = jnp.broadcast_to(jnp.eye(3), (len(x), 3, 3))
+        if self.pose_method != "none":
             x = canonicalize(x, rotation, origin)
         mean, logvar = self.encoder(x)
-        return Code(mean, logvar, rotation, posterior)
+        return Code(mean, logvar, rotation, posterior, first), x
+
+    def posteriors(
+        self,
+        x: Float[Array, "b d d d"],
+        training: bool = False,
+        origin: tuple[Float[Array, "b d d d"], Float[Array, "b 3 3"]] | None = None,
+    ) -> tuple[PosePosterior | None, PosePosterior]:
+        """Returns the posterior on seeing objects as they are, and on seeing them upright.
+
+        A network that sees an object askew finds its axes, but confuses which is which and which
+        way up it is. Turned back by that first guess, all that is left to decide is this, between
+        24 copies whose faces are parallel to the grid. Without a second network there is but one
+        posterior, and the first is None. Arguments as in `infer`.
+        """
+        posterior = self.pose(x)
+        if not self.second_width:
+            return None, posterior
+        rotation = jax.lax.stop_gradient(_choose(posterior, training))
+        # Small volumes: the network sees no more of them.
+        if origin is not None:
+            origin = (blocks.pool(origin[0], self.pose_grid), origin[1])
+        upright = canonicalize(blocks.pool(x, self.pose_grid), rotation, origin)
+        return posterior, self.second(upright).after(rotation)
+
+    def _negative_elbo(self) -> search.NegativeElbo:
+        encoder, encoder_variables = self.encoder.unbind()
+        decoder, decoder_variables = self.decoder.unbind()
+        return search.make_negative_elbo(
+            (encoder_variables, decoder_variables),
+            canonicalize,
+            lambda variables, x: encoder.apply(variables[0], x),
+            lambda variables, z, rotation: decoder.apply(variables[1], z, rotation),
+            self.kl_weight,
+        )
 
     def decode(
         self, z: Float[Array, "b l"], rotation: Float[Array, "b 3 3"]
@@ -106,12 +175,16 @@ class RotationVAE(nn.Module):
         return self.decode(code.z_mean, code.rotation)
 
 
+def _choose(posterior: PosePosterior, training: bool) -> Float[Array, "b 3 3"]:
+    return posterior.heaviest() if training else posterior.mode()
+
+
 def canonicalize(
     x: Float[Array, "b d d d"],
     rotation: Float[Array, "b 3 3"],
     origin: tuple[Float[Array, "b d d d"], Float[Array, "b 3 3"]] | None = None,
 ) -> Float[Array, "b d d d"]:
-    """Turns objects back by their inferred rotations; `origin` as in `RotationVAE.encode`."""
+    """Turns objects back by their inferred rotations; `origin` as in `RotationVAE.infer`."""
     back = jnp.swapaxes(rotation, -1, -2)
     if origin is not None:
         x, turned = origin
@@ -129,6 +202,13 @@ def create(config: ml_collections.ConfigDict) -> RotationVAE:
         width=config.model.width,
         pose_grid=config.pose.grid,
         pose_width=config.pose.width,
+        pose_residual=config.pose.residual,
+        second_width=config.pose.second_width,
+        refine_steps=config.pose.refine_steps,
+        search=search.SearchSettings(
+            rotations="cube" if config.data.rotations == "cube" else "so3", **config.search
+        ),
+        kl_weight=config.loss.kl_weight,
         volume_size=config.model.volume_size,
         volume_channels=config.model.volume_channels,
         dtype=jnp.dtype(config.model.dtype),

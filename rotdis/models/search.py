@@ -73,7 +73,7 @@ def make_negative_elbo(
         kl_weight: of the KL in the training.
 
     Returns:
-        A function of ((x, origin), rotation), with origin as in `RotationVAE.encode`.
+        A function of ((x, origin), rotation), with origin as in `RotationVAE.infer`.
     """
     params = jax.lax.stop_gradient(params)
 
@@ -133,26 +133,34 @@ def search_so3(
     values, chosen = jax.lax.top_k(-values, settings.refined)
     starts = jnp.take_along_axis(restarts, chosen[..., None, None], axis=1)
 
-    def refine(objects, starts):
-        return _refine(negative_elbo, objects, starts, settings)
+    def descend(objects, starts):
+        return refine(negative_elbo, objects, starts, settings.steps, settings.learning_rate)
 
-    refined, values = _on_pairs(refine, objects, starts, settings.chunk)
+    refined, values = _on_pairs(descend, objects, starts, settings.chunk)
     return jax.lax.stop_gradient(_pick(refined, values))
 
 
-def _refine(
+def refine(
     negative_elbo: NegativeElbo,
     objects: PyTree[Array],
     start: Float[Array, "n 3 3"],
-    settings: SearchSettings,
+    steps: int,
+    learning_rate: float,
 ) -> tuple[Float[Array, "n 3 3"], Float[Array, " n"]]:
     """Returns the best rotation on Adam's way from every start, and its negative ELBO.
 
     Each step is R <- R exp(w), with w = 0 where its gradient is taken: there the chart is never
     near its singularity at half a turn, and w, which turns the canonical form, means the same
     whatever the object's orientation. Adam's moments go from chart to chart unchanged.
+
+    Args:
+        negative_elbo: what is minimized; differentiated with respect to the rotation.
+        objects: arrays with a leading axis of N objects.
+        start: where each begins.
+        steps: of Adam.
+        learning_rate: of Adam, in radians.
     """
-    adam = optax.adam(settings.learning_rate, b1=_MOMENTUM)
+    adam = optax.adam(learning_rate, b1=_MOMENTUM)
 
     def total(vector, rotation):
         values = negative_elbo(objects, _turn(rotation, vector))
@@ -168,7 +176,7 @@ def _refine(
 
     lowest = jnp.full_like(start[..., 0, 0], jnp.inf)
     carry = (start, adam.init(jnp.zeros_like(start[..., 0])), start, lowest)
-    (last, _, best, lowest), _ = jax.lax.scan(descend, carry, length=settings.steps)
+    (last, _, best, lowest), _ = jax.lax.scan(descend, carry, length=steps)
     return _lower(best, lowest, last, negative_elbo(objects, last))
 
 

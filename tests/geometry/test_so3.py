@@ -66,6 +66,37 @@ def test_degenerate_residuals_have_finite_value_and_gradient(columns):
     assert np.isfinite(jax.jacobian(so3.from_6d)(columns)).all()
 
 
+def test_the_rotation_of_a_matrix_is_the_nearest_one():
+    matrix = jax.random.normal(jax.random.key(3), (100, 3, 3))
+    nearest = so3.from_matrix(matrix)
+    _is_rotation(np.asarray(nearest))
+    for one, found in zip(np.asarray(matrix, np.float64), np.asarray(nearest), strict=True):
+        # Kabsch: the same problem, solved for the three unit vectors.
+        expected = Rotation.align_vectors(one.T, np.eye(3))[0].as_matrix()
+        assert np.allclose(found, expected, atol=1e-4)
+    rotation = so3.random_uniform(jax.random.key(4), (20,))
+    assert np.allclose(so3.from_matrix(2.5 * rotation), rotation, atol=1e-5)
+
+
+def test_the_derivative_of_the_nearest_rotation_is_that_of_finite_differences():
+    matrix = np.asarray(jax.random.normal(jax.random.key(5), (3, 3)), np.float64)
+    direction = np.asarray(jax.random.normal(jax.random.key(6), (3, 3)), np.float64)
+    _, tangent = jax.jvp(so3.from_matrix, (jnp.asarray(matrix),), (jnp.asarray(direction),))
+    with jax.enable_x64(True):
+        ahead, behind = (
+            np.asarray(so3.from_matrix(jnp.asarray(matrix + h * direction, jnp.float64)))
+            for h in (1e-6, -1e-6)
+        )
+    assert np.allclose(tangent, (ahead - behind) / 2e-6, atol=1e-3)
+
+
+@pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.ones((3, 3)), -np.eye(3)])
+def test_the_nearest_rotation_of_a_degenerate_matrix_is_finite_in_value_and_gradient(matrix):
+    matrix = jnp.asarray(matrix, jnp.float32)
+    assert np.isfinite(so3.from_matrix(matrix)).all()
+    assert np.isfinite(jax.jacobian(so3.from_matrix)(matrix)).all()
+
+
 def test_random_rotations_are_uniform():
     rotation = np.asarray(so3.random_uniform(jax.random.key(1), (20_000,)))
     _is_rotation(rotation)

@@ -13,7 +13,7 @@ from rotdis.models import rotation_vae
 def _config(resolution=16, method="mixture", dtype="float32"):
     config = base_config()
     config.data.resolution = resolution
-    config.model.width = config.pose.width = 8
+    config.model.width = config.pose.width = config.pose.second_width = 8
     config.model.latent_size = 5
     config.model.volume_channels = 2
     config.model.dtype = dtype
@@ -33,7 +33,7 @@ def _objects(count, size=16):
 
 
 @pytest.mark.parametrize("resolution", [16, 32, 64])
-@pytest.mark.parametrize("method", ["mixture", "none"])
+@pytest.mark.parametrize("method", ["mixture", "search", "none"])
 def test_shapes_at_every_resolution(resolution, method):
     model, params = _model(resolution=resolution, method=method)
 
@@ -63,6 +63,49 @@ def test_the_canonical_form_of_an_object_is_the_same_from_all_24_sides():
     assert np.abs(forms - forms[0]).max() < 1e-4
     assert np.abs(codes - codes[0]).max() < 1e-4
     assert np.abs(sides[1] - sides[0]).max() == 1.0
+
+
+def test_seen_upright_an_object_is_told_its_pose_from_every_side_alike():
+    model, params = _model()
+    x = _objects(1)
+    first, second = jax.jit(lambda x: model.apply(params, x, method="posteriors"))(x)
+    # What the second network says of the upright object, turned on by the first one's guess.
+    upright = rotation_vae.canonicalize(x, first.mode())
+    alone = jax.jit(lambda x: model.bind(params).second(x))(upright)
+    assert np.allclose(second.rotations[0], first.mode()[0] @ alone.rotations[0], atol=1e-5)
+    assert np.allclose(second.log_weights, alone.log_weights, atol=1e-4)
+    code = jax.jit(lambda x: model.apply(params, x, method="encode"))(x)
+    assert np.allclose(code.rotation, second.mode(), atol=1e-5)
+
+
+def test_without_a_second_network_the_first_decides():
+    config = _config()
+    config.pose.second_width = 0
+    model = rotation_vae.create(config)
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 16)))
+    assert "second" not in params["params"]
+    code = jax.jit(lambda x: model.apply(params, x, method="encode"))(_objects(1))
+    assert code.first is None
+    assert np.array_equal(code.rotation, code.posterior.mode())
+
+
+def test_descending_the_negative_elbo_lowers_it():
+    config = _config()
+    model = rotation_vae.create(config)
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 16)))
+    config.pose.refine_steps = 5
+    refining = rotation_vae.create(config)
+    x = _objects(2)
+
+    @jax.jit
+    def negative_elbos(x):
+        rotations = (m.apply(params, x, method="encode").rotation for m in (model, refining))
+        function = model.bind(params)._negative_elbo()
+        return [function((x, None), rotation) for rotation in rotations]
+
+    before, after = negative_elbos(x)
+    assert (after <= before).all()
+    assert (after < before - 1e-3).any()
 
 
 def test_the_canonical_form_turned_by_the_rotation_is_the_object():
@@ -131,7 +174,9 @@ def test_bfloat16_computes_near_float32_with_float32_parameters_and_outputs():
     half, half_params = _model(dtype="bfloat16")
     assert {leaf.dtype for leaf in jax.tree.leaves(half_params)} == {jnp.dtype("float32")}
     x = _objects(2)
-    code, half_code = (m.apply(params, x, method="encode") for m in (exact, half))
+    code, half_code = (
+        jax.jit(lambda x, m=m: m.apply(params, x, method="encode"))(x) for m in (exact, half)
+    )
     for leaf in jax.tree.leaves(half_code):
         assert leaf.dtype == jnp.float32
     assert np.abs(code.rotation - half_code.rotation).max() < 0.05
