@@ -8,7 +8,7 @@ from configs.smoke import get_config
 def tiny_config() -> ml_collections.ConfigDict:
     """Returns smoke's configuration, smaller still."""
     config = get_config()
-    config.model.width = config.pose.width = 8
+    config.model.width = config.pose.width = config.pose.second_width = 8
     config.model.volume_channels = 2
     config.model.latent_size = 4
     config.optimizer.warmup_steps = 2

@@ -56,13 +56,21 @@ def test_golden_answers_hold_for_the_model_that_gave_them(exported, model):
 
 
 @pytest.mark.parametrize(
-    "part", ["pose/Dense_3/kernel", "encoder/Dense_3/kernel", "decoder/Dense_2/kernel"]
+    "part",
+    [
+        "pose/_Trunk_0/Dense_4/kernel",
+        "second/_Trunk_0/Dense_4/kernel",
+        "encoder/Dense_3/kernel",
+        "decoder/Dense_2/kernel",
+    ],
 )
 def test_a_change_of_any_part_of_the_model_breaks_its_golden_answers(exported, model, part):
     def change(path, leaf):
         name = "/".join(key.key for key in path)
         return leaf[::-1] if name == part else leaf
 
+    names = jax.tree_util.tree_leaves_with_path(model.params)
+    assert part in ["/".join(key.key for key in path) for path, _ in names]
     params = jax.tree_util.tree_map_with_path(change, model.params)
     changed = inference.Model(model.config, params)
     changed._encode, changed._decode = model._encode, model._decode  # compiled already
