@@ -1,0 +1,42 @@
+"""One run of the sweep over latent sizes: the mixture beside the search and the plain VAEs.
+
+    python -m rotdis.main --config=configs/latent_sweep.py:so3,mixture,16,0 --workdir=W
+
+is the cell of full rotations, the mixture, latent size 16, seed 0; `launch/latent_sweep.sh` runs
+all cells and collects them. Rotations are `so3`, `cube` (90 degrees) or `none`; methods `mixture`,
+`search` and `vae`. `none,vae` is the VAE on aligned data, the others' upper reference.
+
+All cells have the same data (ModelNet10, ten classes, 16^3), encoder, decoder, steps and batch.
+"""
+
+import ml_collections
+
+from configs.furniture import get_config as furniture_config
+from rotdis.errors import ConfigError
+
+_METHODS = {"mixture": "mixture", "search": "search", "vae": "none"}
+
+
+def get_config(cell: str = "so3,mixture,16,0") -> ml_collections.ConfigDict:
+    """Returns the configuration of a cell "ROTATIONS,METHOD,LATENT_SIZE,SEED".
+
+    Raises:
+        ConfigError: the cell is none.
+    """
+    try:
+        rotations, method, latent_size, seed = cell.split(",")
+        config = furniture_config()
+        config.data.source = ""
+        config.data.rotations = rotations
+        config.pose.method = _METHODS[method]
+        config.model.latent_size, config.seed = int(latent_size), int(seed)
+    except (KeyError, ValueError) as error:
+        raise ConfigError(
+            f"latent_sweep.py:{cell}: a cell is ROTATIONS,METHOD,LATENT_SIZE,SEED, such as "
+            f"so3,mixture,16,0, with methods {', '.join(_METHODS)}"
+        ) from error
+    config.eval.symmetries = ("dresser:D2", "night_stand:C2", "table:C2")
+    config.train.steps = 1000
+    config.train.batch_size = 32
+    config.train.eval_every = 500
+    return config

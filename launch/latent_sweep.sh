@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The headline figure: reconstruction error over the latent size, for the mixture, the search, and
+# the plain VAE on rotated and on aligned objects. Run again it goes on where it stopped; finished
+# runs are not repeated. Arguments go to rotdis:
+#
+#     [WORKDIR=runs/latent_sweep] [CELLS="none,vae,16,0 so3,mixture,16,0"] \
+#         bash launch/latent_sweep.sh [--config.data.source=PATH ...]
+#
+# All cells of one seed take about a day on two cores, most of it the search's; each is a run of its
+# own in WORKDIR/CELL. Needs Python 3.11 or later ($PYTHON says which) and, the first time, the
+# network.
+set -euo pipefail
+started_in=$PWD
+source "$(dirname "$0")/environment.sh"
+
+workdir=${WORKDIR:-$PWD/runs/latent_sweep}
+[[ "$workdir" == /* ]] || workdir=$started_in/$workdir
+
+# The cheap ones first, and of the sizes the one that is compared first.
+all_cells() {
+    local seed method rotations size
+    for seed in ${SEEDS:-0}; do
+        for size in 16 32 8 4; do
+            echo "none,vae,$size,$seed"
+        done
+        for method in vae mixture search; do
+            for rotations in so3 cube; do
+                for size in 16 32 8 4; do
+                    echo "$rotations,$method,$size,$seed"
+                done
+            done
+        done
+    done
+}
+
+install mesh test
+for cell in ${CELLS:-$(all_cells)}; do
+    [[ -e "$workdir/$cell/metrics.json" ]] && continue
+    "$venv_python" -m rotdis.main --config="configs/latent_sweep.py:$cell" \
+        --workdir="$workdir/$cell" "$@"
+done
+"$venv_python" -m rotdis.sweep "$workdir"

@@ -1,0 +1,191 @@
+"""Collects the runs of `configs/latent_sweep.py` into a table and a plot.
+
+python -m rotdis.sweep runs/latent_sweep
+
+reads every finished run (a folder with metrics.json, named after its cell), times how long its
+model takes to encode an object, and writes sweep.csv and sweep.png beside the runs.
+"""
+
+import argparse
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from rotdis import atomic, checkpoint, inference, metric_writer
+from rotdis.errors import RotdisError
+
+_ENCODED = 32  # objects that are encoded to time it
+_REPETITIONS = 3
+_STYLES = {
+    "aligned VAE": ("#444a56", ":"),
+    "rotated VAE": ("#b0453a", "--"),
+    "search": ("#e08a1e", "-"),
+    "mixture": ("#3b6ea8", "-"),
+}
+_TITLES = {"cube": "rotations by 90 degrees", "so3": "all rotations", "none": "aligned"}
+
+
+@dataclass
+class Row:
+    """A finished run.
+
+    Attributes:
+        rotations: how objects are turned, "so3", "cube" or "none".
+        method: "mixture", "search", "rotated VAE" or "aligned VAE".
+        latent_size: L.
+        seed: of the run.
+        sse: squared error summed over an object's voxels, mean over the test split.
+        gap_closed: (SSE of the rotated VAE - SSE) / (SSE of the rotated - SSE of the aligned VAE)
+            with the same latent size and seed; NaN where one of them is missing.
+        iou: of the reconstruction.
+        nn1_accuracy: 1-nearest-neighbour accuracy of the code.
+        pair_median_deg: of the relative rotation of two views, degrees; NaN for plain VAEs.
+        seconds_per_step: median over the run.
+        seconds_per_object: to encode one of a batch of 32, measured here.
+    """
+
+    rotations: str
+    method: str
+    latent_size: int
+    seed: int
+    sse: float
+    gap_closed: float
+    iou: float
+    nn1_accuracy: float
+    pair_median_deg: float
+    seconds_per_step: float
+    seconds_per_object: float
+
+
+def collect(folder: str | Path) -> list[Row]:
+    """Reads the finished runs of a sweep.
+
+    Raises:
+        RotdisError: there is none.
+    """
+    runs = sorted(path.parent for path in Path(folder).glob("*/metrics.json"))
+    if not runs:
+        raise RotdisError(f"{folder}: no finished run; make them by launch/latent_sweep.sh")
+    rows = [_row(run) for run in runs]
+    for row, seconds in zip(rows, _seconds_per_object(runs), strict=True):
+        row.seconds_per_object = seconds
+    _fill_in_gaps(rows)
+    return sorted(rows, key=lambda row: (row.rotations, row.latent_size, row.method, row.seed))
+
+
+def _row(run: Path) -> Row:
+    config = checkpoint.load_config(run)
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    rotations, method = config.data.rotations, config.pose.method
+    if method == "none":
+        method = "aligned VAE" if rotations == "none" else "rotated VAE"
+    _, speed = metric_writer.read_scalars(run)["speed/views_per_second"]
+    return Row(
+        rotations=rotations,
+        method=method,
+        latent_size=config.model.latent_size,
+        seed=config.seed,
+        sse=metrics["reconstruction/sse"],
+        gap_closed=np.nan,
+        iou=metrics["reconstruction/iou"],
+        nn1_accuracy=metrics["latent/nn1_accuracy"],
+        pair_median_deg=metrics.get("pose/pair_median_deg", np.nan),
+        seconds_per_step=float(2 * config.train.batch_size / np.median(speed)),
+        seconds_per_object=np.nan,
+    )
+
+
+def _seconds_per_object(runs: list[Path]) -> list[float]:
+    """Times the runs in turns, so that what else the machine does meets all of them alike."""
+    models = [inference.load_run(run) for run in runs]
+    objects = np.random.default_rng(0).random((_ENCODED, *(models[0].resolution,) * 3), np.float32)
+    objects = np.where(objects > 0.9, np.float32(1), np.float32(0))
+    for model in models:
+        model.encode(objects)  # compiles
+    seconds = np.zeros((_REPETITIONS, len(models)))
+    for repetition in seconds:
+        for index, model in enumerate(models):
+            start = time.perf_counter()
+            model.encode(objects)
+            repetition[index] = (time.perf_counter() - start) / _ENCODED
+    return np.median(seconds, axis=0).tolist()
+
+
+def _fill_in_gaps(rows: Iterable[Row]) -> None:
+    def sse(method: str, rotations: str, row: Row) -> float:
+        cell = (method, rotations, row.latent_size, row.seed)
+        return next((r.sse for r in rows if _cell(r) == cell), np.nan)
+
+    for row in rows:
+        rotated, aligned = sse("rotated VAE", row.rotations, row), sse("aligned VAE", "none", row)
+        row.gap_closed = (rotated - row.sse) / (rotated - aligned)
+
+
+def _cell(row: Row) -> tuple[str, str, int, int]:
+    return row.method, row.rotations, row.latent_size, row.seed
+
+
+def write_csv(rows: list[Row], path: Path) -> None:
+    """Writes one line per run."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    atomic.write(path, text.getvalue().encode())
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Draws the SSE over the latent size, a panel for every kind of rotation; means over seeds."""
+    from matplotlib.figure import Figure
+
+    kinds = sorted({row.rotations for row in rows} - {"none"}) or ["none"]
+    figure = Figure(figsize=(4.4 * len(kinds), 3.6), dpi=150, layout="constrained")
+    axes = np.ravel(figure.subplots(1, len(kinds), sharey=True))
+    for axis, kind in zip(axes, kinds, strict=True):
+        for method, (color, style) in _STYLES.items():
+            mine = [r for r in rows if r.method == method and r.rotations in (kind, "none")]
+            sizes = sorted({row.latent_size for row in mine})
+            means = [np.mean([r.sse for r in mine if r.latent_size == size]) for size in sizes]
+            axis.plot(sizes, means, style, color=color, marker="o", markersize=4, label=method)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter("{x:.0f}")
+        axis.set_title(_TITLES[kind])
+        axis.set_xlabel("latent size")
+        axis.set_ylabel("SSE per test object")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, fontsize=8)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    atomic.write(path, picture.getvalue())
+
+
+def main() -> None:
+    """Collects a sweep, prints its table, and says where the files are."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, help="the folder with the runs")
+    folder = parser.parse_args().folder
+    try:
+        rows = collect(folder)
+    except RotdisError as error:
+        print(f"rotdis: {error}", file=sys.stderr)
+        sys.exit(2)
+    print("rotations latent seed method       SSE     gap closed  s/step   s/object")
+    for r in rows:
+        print(
+            f"{r.rotations:<9} {r.latent_size:>6} {r.seed:>4} {r.method:<12} {r.sse:<7.2f} "
+            f"{r.gap_closed:>10.0%} {r.seconds_per_step:>8.3f} {r.seconds_per_object:>9.5f}"
+        )
+    write_csv(rows, folder / "sweep.csv")
+    plot(rows, folder / "sweep.png")
+    print(f"written: {folder / 'sweep.csv'}, {folder / 'sweep.png'}")
+
+
+if __name__ == "__main__":
+    main()

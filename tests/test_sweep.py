@@ -1,0 +1,92 @@
+"""Laws of the sweep: its cells, what it reads of finished runs, and the share of the gap."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import latent_sweep
+from rotdis import checkpoint, config, metric_writer, step, sweep
+from rotdis.errors import ConfigError, RotdisError
+from rotdis.models import rotation_vae
+
+SSE = {"none,vae,4,0": 10.0, "so3,vae,4,0": 30.0, "so3,mixture,4,0": 12.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three finished runs and one that has only begun."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for cell, sse in SSE.items():
+        settings = latent_sweep.get_config(cell)
+        run = folder / cell
+        checkpoint.save_config(run, settings)
+        writer = metric_writer.MetricWriter(run)
+        for number, speed in enumerate((1.0, 32.0, 32.0)):
+            writer.write_scalars(number + 1, {"speed/views_per_second": speed})
+        writer.close()
+        metrics = {"reconstruction/sse": sse, "reconstruction/iou": 0.5, "latent/nn1_accuracy": 0.9}
+        (run / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "so3,search,4,0").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("cell", ["so3,mixture,16,0", "cube,search,4,1", "none,vae,32,0"])
+def test_a_cell_is_a_valid_configuration(cell):
+    settings = latent_sweep.get_config(cell)
+    config.validate(settings)
+    rotations, _, size, seed = cell.split(",")
+    assert settings.data.rotations == rotations
+    assert (settings.model.latent_size, settings.seed) == (int(size), int(seed))
+
+
+@pytest.mark.parametrize("cell", ["so3,mixture,16", "so3,guess,16,0", "so3,vae,many,0"])
+def test_what_is_no_cell_is_told(cell):
+    with pytest.raises(ConfigError, match="a cell is ROTATIONS,METHOD,LATENT_SIZE,SEED"):
+        latent_sweep.get_config(cell)
+
+
+def test_finished_runs_become_rows_and_a_plot(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["sweep", str(folder)])
+    monkeypatch.setattr(sweep, "_seconds_per_object", lambda runs: [0.5] * len(runs))
+    sweep.main()
+    with (folder / "sweep.csv").open() as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"aligned VAE", "rotated VAE", "mixture"}
+    assert float(rows["mixture"]["gap_closed"]) == pytest.approx(0.9)
+    assert float(rows["rotated VAE"]["gap_closed"]) == 0
+    assert float(rows["mixture"]["seconds_per_step"]) == 2  # 2 x 32 views at 32 a second
+    assert all(float(row["seconds_per_object"]) == 0.5 for row in rows.values())
+    assert "90%" in capsys.readouterr().out
+    pixels = np.asarray(Image.open(folder / "sweep.png"))
+    assert pixels.min() < 100 < 250 < pixels.max()
+
+
+def test_encoding_is_timed_on_the_restored_model(tmp_path):
+    settings = latent_sweep.get_config("so3,vae,4,0")
+    settings.model.width = 8
+    checkpoint.save_config(tmp_path, settings)
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    checkpoints.save(step.init_state(rotation_vae.create(settings), settings))
+    checkpoints.close()
+    (seconds,) = sweep._seconds_per_object([tmp_path])
+    assert 0 < seconds < 10
+
+
+def test_a_gap_without_its_references_is_unknown():
+    row = sweep.Row("so3", "mixture", 8, 0, 12.0, 0.0, 0.5, 0.9, 3.0, 1.0, 0.1)
+    sweep._fill_in_gaps([row])
+    assert np.isnan(row.gap_closed)
+
+
+def test_a_folder_without_finished_runs_is_told(tmp_path, monkeypatch, capsys):
+    with pytest.raises(RotdisError, match="no finished run"):
+        sweep.collect(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["sweep", str(tmp_path)])
+    with pytest.raises(SystemExit) as exit_:
+        sweep.main()
+    assert exit_.value.code == 2
+    assert "launch/latent_sweep.sh" in capsys.readouterr().err
