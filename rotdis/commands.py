@@ -164,15 +164,15 @@ def generate_shapes(
 
 def explore_model(workdir: str | Path, page: Page) -> None:
     """Serves a page on the model until Ctrl-C."""
-    from rotdis.explore import objects, server  # need trimesh and websockets
+    from rotdis.explore import explorer, objects, server  # need trimesh and websockets
 
     model = inference.load(workdir)
     chosen, description = objects.choose(model)
     print(f"explore: {len(chosen)} objects, {description}")
     print("explore: compiling, so that the first drag is as quick as the others", flush=True)
     name = Path(workdir).resolve().name if Path(workdir).exists() else str(workdir)
-    serving = server.Server(model, chosen, description, name)
-    server.run(serving, page.host, page.port, page.open_browser)
+    answering = explorer.Explorer(model, chosen, description, name)
+    server.run(answering, page.host, page.port, page.open_browser)
 
 
 def export_model(workdir: str | Path, output: str | None) -> None:

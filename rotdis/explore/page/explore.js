@@ -132,8 +132,8 @@ function shown({ arrays, inference, mode, sequence: number }) {
   for (const part of ["canonical", "decoded"]) setSurface(part, arrays);
   if (inference) showInference(inference);
   else {
-    say("canonical", "Decoded", "as it is");
-    say("decoded", "Decoded and turned", "inside the decoder, by any rotation");
+    say("canonical", "Decoded", "unturned");
+    say("decoded", "Decoded and turned", "inside the decoder");
   }
   stage.draw(() => { if (began) showLatency(performance.now() - began); });
   document.body.dataset.shown = number;

@@ -90,7 +90,10 @@ export class Stage {
     this.gizmo.setColors(0xc4625a, 0x6a9f63, 0x5b7fc4, 0xe0a030);
     this.gizmo.showE = false;
     this.gizmo.getHelper().traverse(({ name, material }) => {
-      if (material) material.opacity *= name === "XYZE" ? 0.35 : 0.8;
+      if (material?.visible && material.opacity > 0.5) material.opacity = name === "XYZE" ? 0.3 : 0.7;
+    });
+    this.gizmo.addEventListener("axis-changed", ({ value }) => {
+      this.canvas.style.cursor = value ? "grab" : "";
     });
     this.gizmo.attach(this.grip);
     this.scene.add(this.gizmo.getHelper());
