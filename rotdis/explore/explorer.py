@@ -122,6 +122,7 @@ def _show(session: Session, view: protocol.View) -> bytes:
             arrays |= protocol.mesh_arrays(part, volume)
     inferred = shown.inference and {
         "moved": shown.inference.moved,
+        "overlap": shown.inference.overlap,
         "iou": shown.inference.iou,
         "hypotheses": [[each.weight, each.angle] for each in shown.inference.hypotheses],
     }

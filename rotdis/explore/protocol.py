@@ -88,7 +88,7 @@ def parse(data: str | bytes) -> Message:
             return Upload(data[_LENGTH.size : start].decode(), data[start:])
         fields = json.loads(data)
         return _PARSERS[fields["kind"]](fields)
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
         raise ProtocolError(f"not a message of the page: {error}") from error
 
 

@@ -41,11 +41,13 @@ class Inference:
     Attributes:
         moved: degrees between the canonical form now and the one of the object unturned; an
             inference that is equivariant has 0 at every rotation.
+        overlap: IoU of these two canonical forms, which no symmetry of the object lowers.
         iou: of the reconstruction with the turned object, as decoded with the shift of its shape.
         hypotheses: the heaviest, heaviest first; none where the model has no posterior on poses.
     """
 
     moved: float
+    overlap: float
     iou: float
     hypotheses: tuple[Hypothesis, ...]
 
@@ -103,13 +105,15 @@ class Session:
         pose, self._z = code.rotation[0], code.z_mean[0]
         # Resampled once, from the object itself: turning back what was turned would blur it twice.
         back = pose.T @ rotation
+        standing = self._turn(self._first @ back)
         decoded = self.model.decode(self._shifted(amounts), pose[None])[0]
         inference = Inference(
             moved=_degrees(pose, rotation @ self._first),
-            iou=float(reconstruction.iou(reconstruction.confusion(turned, decoded))),
+            overlap=_iou(self.voxels, standing),
+            iou=_iou(turned, decoded),
             hypotheses=_hypotheses(code),
         )
-        canonical = self._turn(self._first @ back if upright else back)
+        canonical = standing if upright else self._turn(back)
         volumes = {"input": turned, "canonical": canonical, "decoded": decoded}
         self.shown = Shown(volumes, inference)
         return self.shown
@@ -179,6 +183,10 @@ class Session:
     def _shifted(self, amounts: Sequence[float]) -> Float[np.ndarray, "1 l"]:
         amounts = np.asarray(amounts, np.float32)[: len(self._directions.steps)]
         return (self._z + amounts @ self._directions.steps[: len(amounts)])[None]
+
+
+def _iou(one: Float[np.ndarray, "d d d"], other: Float[np.ndarray, "d d d"]) -> float:
+    return float(reconstruction.iou(reconstruction.confusion(one, other)))
 
 
 def _degrees(one: Float[np.ndarray, "... 3 3"], other: Float[np.ndarray, "3 3"]) -> float:

@@ -32,6 +32,7 @@ function ask(time = null) {
   scheduled ??= requestAnimationFrame(() => {
     scheduled = null;
     asked.set(++sequence, scheduledTime);
+    document.body.dataset.asked = sequence;
     connection.send("view", { sequence, ...want });
   });
   scheduledTime = time;
@@ -139,12 +140,13 @@ function shown({ arrays, inference, mode, sequence: number }) {
   document.body.dataset.shown = number;
 }
 
-function showInference({ moved, iou, hypotheses }) {
+function showInference({ moved, overlap, iou, hypotheses }) {
   const shifted = want.amounts.some((amount) => amount !== 0);
-  say("canonical", "Canonical form", `moved ${moved.toFixed(1)}\u00b0 from the first`);
+  say("canonical", "Canonical form", `moved ${moved.toFixed(1)}\u00b0, overlap ${overlap.toFixed(2)}`);
   say("decoded", shifted ? "Another shape" : "Reconstruction",
     `${shifted ? "at the inferred pose" : "from shape and pose"}, IoU ${iou.toFixed(2)}`);
   say("input", "Input", "drag to turn it");
+  labels.canonical.title = "since the object was unturned: the angle, and the IoU";
   document.body.dataset.moved = moved;
   byId("hypotheses").replaceChildren(...hypotheses.map(([weight, angle]) => {
     const [row, bar] = [document.createElement("li"), document.createElement("i")];
