@@ -73,7 +73,7 @@ class Explorer:
                     return _show(session, message)
                 case protocol.Open(index):
                     name = PurePosixPath(self._objects.source_id[index]).stem
-                    return _open(session, name, self._voxels(index))
+                    return _open(session, name, self._voxels(index), index)
                 case protocol.Upload(name, content):
                     voxels = read_upload(name, content, self._model.resolution)
                     return _open(session, PurePosixPath(name.replace("\\", "/")).stem, voxels)
@@ -106,9 +106,11 @@ def read_upload(name: str, content: bytes, resolution: int) -> Float[np.ndarray,
     return voxelize.voxelize(mesh, resolution, supersample=2)
 
 
-def _open(session: Session, name: str, voxels: Float[np.ndarray, "d d d"]) -> bytes:
+def _open(
+    session: Session, name: str, voxels: Float[np.ndarray, "d d d"], index: int | None = None
+) -> bytes:
     session.open(name, voxels)
-    return protocol.pack("opened", protocol.mesh_arrays("input", voxels), name=name)
+    return protocol.pack("opened", protocol.mesh_arrays("input", voxels), name=name, index=index)
 
 
 def _show(session: Session, view: protocol.View) -> bytes:

@@ -102,6 +102,7 @@ def test_a_dropped_mesh_is_shown_and_a_broken_one_is_said_to_be(page):
     )
     page.run(drop, trimesh.creation.box((1, 2, 4)).export(file_type="off"), "tall.off")
     page.wait("document.body.dataset.object === 'tall'")
+    assert page.run("return document.getElementById('objects').selectedOptions[0].text") == "tall"
     page.run(drop, "OFF\n3 1 0\n0 0", "broken.off")
     page.wait("!document.getElementById('notice').hidden")
     assert page.find("#notice").text.startswith("broken.off: line 3")

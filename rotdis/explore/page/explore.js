@@ -7,6 +7,7 @@ import { Euler, Quaternion } from "./three.js";
 const AXES = ["x", "y", "z"];
 const DEGREES = 180 / Math.PI;
 const START = [62, -28, 40]; // degrees: askew, so that the first picture tells something
+const OWN = "own"; // the value of the choice that stands for an opened file
 const ORDER = "ZYX"; // turned about x first, then y, then z, all of them fixed axes
 
 const byId = (id) => document.getElementById(id);
@@ -15,7 +16,7 @@ const labels = Object.fromEntries(
 const want = { mode: "infer", quaternion: [0, 0, 0, 1], amounts: [], upright: true };
 const asked = new Map(); // number of a view -> the time of the event that it was asked for
 const latencies = [];
-let about, sequence = 0, scheduled = null, scheduledTime = 0;
+let ownFile, about, sequence = 0, scheduled = null, scheduledTime = 0;
 
 const stage = new Stage(byId("canvas"), labels, (quaternion, time) => turn(quaternion, time, false));
 const connection = new Connection(
@@ -63,7 +64,8 @@ function setMode(mode) {
 
 function openObject(index) {
   byId("objects").value = index;
-  connection.send("open", { index: Number(index) });
+  if (index === OWN) openFile(ownFile);
+  else connection.send("open", { index: Number(index) });
 }
 
 function openFile(file) {
@@ -76,6 +78,7 @@ function openFile(file) {
     notify(`${file.name}: ${(file.size / 1e6).toFixed(1)} MB; the limit is ${limit / 1e6} MB`, true);
   } else {
     notify(`reading ${file.name}`);
+    ownFile = file;
     connection.sendFile(file);
   }
 }
@@ -117,10 +120,14 @@ function hello(message) {
   openObject(Math.max(0, message.objects.findIndex((object) => object.class === "chair")));
 }
 
-function opened({ name, arrays }) {
+function opened({ name, index, arrays }) {
   notify();
   document.body.dataset.object = name;
-  if (byId("objects").selectedOptions[0]?.text.endsWith(name) === false) byId("objects").value = "";
+  if (index === null) {
+    byId("objects").querySelector(`[value=${OWN}]`)?.remove();
+    byId("objects").prepend(new Option(name, OWN));
+  }
+  byId("objects").value = index ?? OWN;
   setSurface("input", arrays);
   if (want.mode === "decode") setMode("infer");
   else ask();
