@@ -34,8 +34,8 @@ def run(
     """Runs a mode.
 
     Args:
-        mode: "prepare", "train", "evaluate", "report", "reconstruct", "generate",
-            "explore" or "export".
+        mode: "prepare", "train", "evaluate", "report", "reconstruct", "generate", "explore"
+            or "export".
         config: a validated configuration; evaluation and report do without and take the run's.
         workdir: the run's folder; "prepare" does without, and "reconstruct", "generate" and
             "explore" take whatever `inference.load` takes.

@@ -58,20 +58,24 @@ def in_background(explorer: Explorer, host: str = "127.0.0.1", port: int = 0) ->
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     address: asyncio.Future[str] = loop.create_future()
-    serving = asyncio.run_coroutine_threadsafe(
-        serve(explorer, host, port, address.set_result), loop
-    )
+    serving: list[asyncio.Task] = []
 
-    async def started() -> str:
-        task = asyncio.wrap_future(serving)
+    async def begin() -> str:
+        task = loop.create_task(serve(explorer, host, port, address.set_result))
+        serving.append(task)
         await asyncio.wait([address, task], return_when=asyncio.FIRST_COMPLETED)
         return address.result() if address.done() else task.result()
 
+    async def end() -> None:
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+        await loop.shutdown_default_executor()
+
     try:
-        yield asyncio.run_coroutine_threadsafe(started(), loop).result()
+        yield asyncio.run_coroutine_threadsafe(begin(), loop).result()
     finally:
-        serving.cancel()
-        asyncio.run_coroutine_threadsafe(loop.shutdown_default_executor(), loop).result()
+        asyncio.run_coroutine_threadsafe(end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

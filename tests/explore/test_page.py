@@ -104,7 +104,7 @@ def test_a_dropped_mesh_is_shown_and_a_broken_one_is_said_to_be(page):
     page.wait("document.body.dataset.object === 'tall'")
     assert page.run("return document.getElementById('objects').selectedOptions[0].text") == "tall"
     page.run(drop, "OFF\n3 1 0\n0 0", "broken.off")
-    page.wait("!document.getElementById('notice').hidden")
+    page.wait("document.getElementById('notice').textContent.startsWith('broken')")
     assert page.find("#notice").text.startswith("broken.off: line 3")
     assert page.run("return document.body.dataset.object") == "tall"
     page.run(drop.replace("[arguments[0]]", "[new Uint8Array(20000001)]"), "", "big.stl")
