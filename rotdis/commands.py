@@ -1,5 +1,6 @@
 """What each mode of the command line does, in terms of the library."""
 
+import dataclasses
 from pathlib import Path
 
 import ml_collections
@@ -12,6 +13,15 @@ from rotdis.evaluate import Evaluation
 from rotdis.inference import Model
 
 
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """Where "explore" serves its page, and whether it is opened in the browser."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    open_browser: bool = True
+
+
 def run(
     mode: str,
     config: ml_collections.ConfigDict | None,
@@ -19,17 +29,20 @@ def run(
     input_path: str | None = None,
     output: str | None = None,
     mesh_format: str = "ply",
+    page: Page = Page(),
 ) -> None:
     """Runs a mode.
 
     Args:
-        mode: "prepare", "train", "evaluate", "report", "reconstruct", "generate" or "export".
+        mode: "prepare", "train", "evaluate", "report", "reconstruct", "generate", "explore"
+            or "export".
         config: a validated configuration; evaluation and report do without and take the run's.
-        workdir: the run's folder; "prepare" does without, and "reconstruct" and "generate" take
-            whatever `inference.load` takes.
+        workdir: the run's folder; "prepare" does without, and "reconstruct", "generate" and
+            "explore" take whatever `inference.load` takes.
         input_path: meshes to reconstruct, or to generate from.
         output: the folder to write into, or the file to export to.
         mesh_format: of the meshes that are generated.
+        page: of "explore".
 
     Raises:
         RotdisError: something is missing or wrong; the message is for the user.
@@ -52,6 +65,8 @@ def run(
         reconstruct_meshes(workdir, input_path, output)
     elif mode == "generate":
         generate_shapes(workdir, input_path, output, mesh_format)
+    elif mode == "explore":
+        explore_model(workdir, page)
     else:
         export_model(workdir, output)
 
@@ -145,6 +160,19 @@ def generate_shapes(
     model = inference.load(workdir)
     objects = gallery.load_objects(input_path, model.resolution) if input_path else None
     gallery.write_gallery(model, folder, objects, mesh_format=mesh_format)
+
+
+def explore_model(workdir: str | Path, page: Page) -> None:
+    """Serves a page on the model until Ctrl-C."""
+    from rotdis.explore import explorer, objects, server  # need trimesh and websockets
+
+    model = inference.load(workdir)
+    chosen, description = objects.choose(model)
+    print(f"explore: {len(chosen)} objects, {description}")
+    print("explore: compiling, so that the first drag is as quick as the others", flush=True)
+    name = Path(workdir).resolve().name if Path(workdir).exists() else str(workdir)
+    answering = explorer.Explorer(model, chosen, description, name)
+    server.run(answering, page.host, page.port, page.open_browser)
 
 
 def export_model(workdir: str | Path, output: str | None) -> None:

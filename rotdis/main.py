@@ -19,6 +19,7 @@ _MODES = {
     "report": "write W/report.html",
     "reconstruct": "infer pose, code and reconstruction of the meshes at --input",
     "generate": "sample, interpolate and turn shapes: pictures and meshes",
+    "explore": "open a local page on which objects can be turned and reshaped",
     "export": "write the best checkpoint of W as one small file",
 }
 
@@ -29,6 +30,7 @@ _EXTRAS = {
     "importlib_resources": "tfdata",
     "tensorflow": "tfdata",
     "tensorflow_datasets": "tfdata",
+    "websockets": "explore",
 }
 
 FLAGS = flags.FLAGS
@@ -36,8 +38,8 @@ config_flags.DEFINE_config_file("config", None, "The configuration, a Python fil
 flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of the run: checkpoints, logs, metrics, report. For reconstruct and generate also a "
-    "packaged model's name, or an exported file.",
+    "Folder of the run: checkpoints, logs, metrics, report. For reconstruct, generate and "
+    "explore also a packaged model's name, or an exported file.",
 )
 flags.DEFINE_enum(
     "mode", "train", list(_MODES), "; ".join(f"{mode}: {what}" for mode, what in _MODES.items())
@@ -57,6 +59,15 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "mesh_format", "ply", ["ply", "obj", "glb"], "For --mode=generate: of the meshes."
 )
+flags.DEFINE_string(
+    "host",
+    "127.0.0.1",
+    "For --mode=explore: the address to listen on. The default is reached from this machine alone.",
+)
+flags.DEFINE_integer(
+    "port", 8765, "For --mode=explore: the port to listen on; 0 takes any that is free.", 0, 65535
+)
+flags.DEFINE_boolean("browser", True, "For --mode=explore: open the page in the browser.")
 
 
 def _run(arguments: list[str]) -> None:
@@ -71,6 +82,7 @@ def _run(arguments: list[str]) -> None:
         input_path=FLAGS.input,
         output=FLAGS.output,
         mesh_format=FLAGS.mesh_format,
+        page=commands.Page(FLAGS.host, FLAGS.port, FLAGS.browser),
     )
 
 

@@ -5,6 +5,8 @@ its surface extracted by marching cubes, lit vertex by vertex (key, fill and sky
 ambient occlusion), and rasterized into a z-buffer in NumPy at twice the size that is returned.
 """
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from scipy import ndimage
@@ -19,6 +21,24 @@ _FIT = 0.97  # of that radius is in the picture: objects are normalized to 0.95
 _LEVEL = 0.4  # of the smoothed field: the spline lowers a line of single voxels to 0.44
 _REFINED_SIDE = 64  # marching cubes runs on about this many samples a side
 _SUPERSAMPLE = 2
+_MARGIN = 2  # voxels around the grid, for what smoothing spreads
+
+
+@dataclasses.dataclass(frozen=True)
+class Surface:
+    """A surface for the eye, vertex by vertex.
+
+    Attributes:
+        vertices: in voxels from the grid's centre.
+        faces: triangles, wound so that they face outwards.
+        normals: of length one, outwards, smoother than the faces.
+        light: share of the ambient light that reaches the vertex.
+    """
+
+    vertices: Float[np.ndarray, "n 3"]
+    faces: Int[np.ndarray, "m 3"]
+    normals: Float[np.ndarray, "n 3"]
+    light: Float[np.ndarray, " n"]
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -75,29 +95,54 @@ def render_voxels(
     return np.rint(255 * np.clip(canvas, 0.0, 1.0)).astype(np.uint8)
 
 
-def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Returns vertices (n, 3) about the grid's centre, faces (m, 3), sRGB colours (n, 3)."""
-    from skimage.measure import marching_cubes  # here: it takes a second to import
+def smooth_surface(volume: Float[np.ndarray, "d d d"]) -> Surface:
+    """Returns the surface where occupancy crosses one half, smoothed for the eye.
 
-    side = volume.shape[0]
+    It is finer than the grid and without its staircase; for the surface at 0.5 itself, closed and
+    unsmoothed, see `surfaces.surface`.
+
+    Args:
+        volume: occupancy (or its probability) in [0, 1].
+    """
+    return _surface_of(_sharpened(volume), volume.shape[0])
+
+
+def _sharpened(volume: np.ndarray) -> np.ndarray:
+    """Returns the occupancy, clearer than it was, in a grid wider by the margin."""
     sharpened = np.clip(2 * volume - 0.5, 0, 1)  # vague probabilities under a half vanish
     thin = sharpened - ndimage.grey_opening(sharpened, size=2)
     sharpened = sharpened + 0.7 * thin  # legs one voxel thick outlive the smoothing
-    margin = 2
-    padded = np.pad(sharpened, margin)
+    return np.pad(sharpened, _MARGIN)
+
+
+def _surface_of(padded: np.ndarray, side: int) -> Surface:
+    from skimage.measure import marching_cubes  # here: it takes a second to import
+
     factor = max(1, round(_REFINED_SIDE / side))
     field = _refine(padded, factor)
     if field.max() <= _LEVEL:
-        return np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros((0, 3))
+        empty = np.zeros((0, 3))
+        return Surface(empty, np.zeros((0, 3), np.int64), empty, np.zeros(0))
     vertices, faces, _, _ = marching_cubes(field, _LEVEL)
     vertices = vertices / factor  # in voxels of the padded grid
 
     # Normals come from a softer field than the surface, which hides the voxels' staircase.
     soft = ndimage.gaussian_filter(padded, 1.0)
     normals = -_unit(np.stack([_sample(g, vertices) for g in np.gradient(soft)], axis=-1))
-
     light = _sky_light(padded, vertices, normals)
-    shadow = _shadow(padded, vertices, normals)
+    # Wound the other way round, the faces' normals point outwards.
+    return Surface(vertices - _MARGIN - (side - 1) / 2, faces[:, ::-1], normals, light)
+
+
+def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Returns vertices (n, 3) about the grid's centre, faces (m, 3), sRGB colours (n, 3)."""
+    side = volume.shape[0]
+    padded = _sharpened(volume)
+    surface = _surface_of(padded, side)
+    normals, light = surface.normals, surface.light
+    if not len(surface.vertices):
+        return surface.vertices, surface.faces, normals
+    shadow = _shadow(padded, surface.vertices + _MARGIN + (side - 1) / 2, normals)
     key = np.clip(normals @ _KEY, 0, None) * shadow
     fill = np.clip(0.3 + 0.7 * (normals @ _FILL), 0, None)
     half = _unit(_KEY + _CAMERA[2])
@@ -106,23 +151,25 @@ def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...
     strength = light * (0.26 + 0.14 * normals[:, 2] + 0.22 * fill) + 0.92 * key
     linear = strength[:, None] * (color**2.2) + (0.07 * gloss + 0.05 * rim * light)[:, None]
     shade = np.clip(linear, 0, 1) ** (1 / 2.2)
-    return vertices - margin - (side - 1) / 2, faces, shade
+    return surface.vertices, surface.faces, shade
 
 
 def _refine(volume: np.ndarray, factor: int) -> np.ndarray:
     """Evaluates the cubic B-spline with the voxels as its coefficients, `factor` times as finely.
 
     Without a prefilter the spline smooths (1/6, 2/3, 1/6 at the voxels) and is twice
-    differentiable. It is separable: one small matrix per axis.
+    differentiable. It is separable: an axis at a time, voxels apart by zeros are blurred by it.
     """
-    side = volume.shape[0]
-    at = np.arange((side - 1) * factor + 1)[:, None] / factor
-    distance = np.abs(at - np.arange(side))
+    distance = np.abs(np.arange(1 - 2 * factor, 2 * factor)) / factor
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = np.clip(2 - distance, 0, None) ** 3 / 6
-    matrix = np.where(distance < 1, near, far).astype(np.float32)
-    for _ in range(3):  # each pass refines the first axis and puts it last
-        volume = np.tensordot(volume, matrix, axes=(0, 1))
+    spline = np.where(distance < 1, near, far)
+    for axis in range(3):
+        shape = list(volume.shape)
+        shape[axis] = (shape[axis] - 1) * factor + 1
+        apart = np.zeros(shape, np.float32)
+        apart[(slice(None),) * axis + (slice(None, None, factor),)] = volume
+        volume = ndimage.correlate1d(apart, spline, axis, mode="constant")
     return volume
 
 

@@ -46,3 +46,23 @@ def test_the_name_of_a_packaged_model_is_no_run(mode, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="known: no such training run"):
         commands.run(mode, None, "known", output="known.rotdis")
+
+
+def test_a_model_is_explored_on_this_machine_alone_unless_told_otherwise(monkeypatch, tmp_path):
+    pytest.importorskip("websockets")
+    from rotdis.explore import explorer, objects, server
+
+    served = []
+    monkeypatch.setattr(inference, "load", lambda source: source)
+    monkeypatch.setattr(objects, "choose", lambda _: (("object",), "objects"))
+    monkeypatch.setattr(explorer, "Explorer", lambda model, *rest: (model, *rest))
+    monkeypatch.setattr(server, "run", lambda *arguments: served.append(arguments))
+    run = tmp_path / "chairs"
+    run.mkdir()
+    commands.run("explore", None, str(run))
+    page = commands.Page("0.0.0.0", 1234, open_browser=False)
+    commands.run("explore", None, "known", page=page)
+    assert served == [
+        ((str(run), ("object",), "objects", "chairs"), "127.0.0.1", 8765, True),
+        (("known", ("object",), "objects", "known"), "0.0.0.0", 1234, False),
+    ]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import jax
@@ -155,9 +156,29 @@ def test_meshes_are_reconstructed_and_bad_ones_skipped(run, tmp_path):
         assert path.name in result.stderr and len(result.stderr.strip().splitlines()) == 1
 
 
+def test_a_page_is_served_until_ctrl_c(run):
+    pytest.importorskip("websockets")
+    command = _command("--mode=explore", f"--workdir={run[0]}", "--port=0", "--nobrowser")
+    with subprocess.Popen(
+        command, cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            lines = []
+            while "http://" not in (line := process.stdout.readline()):
+                assert line, lines
+                lines.append(line)
+            assert "20 objects, the test split of furniture" in lines[0]
+            with urllib.request.urlopen(line.split()[1], timeout=60) as page:
+                assert b"<canvas" in page.read()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0 and "ended" in process.stdout.read()
+        finally:
+            process.kill()
+
+
 def test_help_explains_the_modes():
-    text = _run("--help").stdout
-    modes = ("prepare", "evaluate", "reconstruct", "generate", "export")
+    text = " ".join(_run("--help").stdout.split())
+    modes = ("prepare", "evaluate", "reconstruct", "generate", "explore", "export")
     for word in ("--config", "--workdir", *modes, "go on where"):
         assert word in text, text
 

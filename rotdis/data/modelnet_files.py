@@ -134,15 +134,19 @@ def _assemble(
     )
 
 
+def download_path(config: ml_collections.ConfigDict) -> Path:
+    """Returns where the zip of `config.dataset` is kept once it was downloaded."""
+    return Path(config.dir).expanduser() / "downloads" / URLS[config.dataset].rsplit("/", 1)[1]
+
+
 def download(config: ml_collections.ConfigDict) -> Path:
     """Returns the zip of `config.dataset`, downloaded where it is not there yet.
 
     Raises:
         DataError: the address fails; the message says where to put the zip by hand.
     """
-    url = URLS[config.dataset]
-    folder = Path(config.dir).expanduser() / "downloads"
-    target = folder / url.rsplit("/", 1)[1]
+    url, target = URLS[config.dataset], download_path(config)
+    folder = target.parent
     if target.exists():
         return target
     partial = target.with_suffix(".part")

@@ -21,7 +21,7 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
-from rotdis.data import chunks, voxelset
+from rotdis.data import chunks, modelnet_files, voxelset
 from rotdis.data.chunks import Chunk
 from rotdis.data.sources import Source, open_source
 from rotdis.data.voxelset import VoxelSet
@@ -64,6 +64,21 @@ def prepare(config: ml_collections.ConfigDict) -> PreparedData:
             if not (directory / "info.json").exists():  # another process may have done it meanwhile
                 _prepare(source, config, directory)
     return _read(directory, config.aligned)
+
+
+def find(config: ml_collections.ConfigDict) -> PreparedData | None:
+    """Returns the dataset if it lies prepared; nothing is downloaded, prepared or written.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    if not config.source and not modelnet_files.download_path(config).exists():
+        return None
+    try:
+        directory = _directory(open_source(config), config)
+    except DataError:  # the source is not on this machine
+        return None
+    return _read(directory, config.aligned) if (directory / "info.json").exists() else None
 
 
 @contextlib.contextmanager

@@ -1,0 +1,83 @@
+"""What the page has to show: the objects to choose from, and the directions their codes spread in.
+
+Nothing is prepared or downloaded for it: a run whose data are not here is shown on furniture.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.decomposition import PCA
+
+from rotdis.data import furniture, normalize, prepare
+from rotdis.data.sources import CLASSES_10
+from rotdis.data.voxelset import VoxelSet, pack
+from rotdis.inference import Model
+
+DIRECTIONS = 6
+_FURNITURE_PER_CLASS = 6
+_MOST_CODES = 256  # objects, evenly spread over the split, that the directions are computed from
+
+
+@dataclasses.dataclass(frozen=True)
+class Directions:
+    """The principal directions of shape codes, the widest first.
+
+    Attributes:
+        steps: a standard deviation along each.
+        shares: of the codes' variance that lies along each.
+    """
+
+    steps: Float[np.ndarray, "k l"]
+    shares: Float[np.ndarray, " k"]
+
+
+def choose(model: Model) -> tuple[VoxelSet, str]:
+    """Returns the objects to choose from, and what they are, in words.
+
+    The test split of the model's own data, where that lies prepared on this machine; otherwise
+    pieces of generated furniture, six of each class.
+
+    Raises:
+        DataError: the prepared data are damaged.
+    """
+    data = prepare.find(model.config.data)
+    if data is not None and len(data.test):
+        source = data.directory.name.split(f"-{model.resolution}-")[0]
+        return data.test, f"the test split of {source}"
+    grids, names, labels = [], [], []
+    for label, name in enumerate(CLASSES_10):
+        for seed in range(_FURNITURE_PER_CLASS):
+            mesh = furniture.make_object(name, seed)
+            grids.append(normalize.normalize(mesh, model.resolution))
+            names.append(f"{name}_{seed}")
+            labels.append(label)
+    generated = VoxelSet(
+        packed=pack(np.stack(grids), partial=True),
+        label=np.array(labels, np.int32),
+        source_id=tuple(names),
+        class_names=CLASSES_10,
+        resolution=model.resolution,
+        partial=True,
+        aligned=True,
+    )
+    return generated, "generated furniture (the model's own data are not prepared on this machine)"
+
+
+def directions(codes: Float[np.ndarray, "n l"], count: int = DIRECTIONS) -> Directions:
+    """Returns the principal directions of codes, at most `count` and as many as there can be."""
+    codes = np.asarray(codes, np.float64)
+    pca = PCA(min(count, len(codes) - 1, codes.shape[1])).fit(codes)
+    steps = pca.components_ * np.sqrt(pca.explained_variance_)[:, None]
+    return Directions(steps.astype(np.float32), pca.explained_variance_ratio_.astype(np.float32))
+
+
+def encode(model: Model, objects: VoxelSet) -> Float[np.ndarray, "n l"]:
+    """Returns the codes of at most 256 of the objects, evenly spread.
+
+    One by one: that is all the page will ask for, and another batch size would have to be compiled.
+    """
+    index = np.unique(np.linspace(0, len(objects) - 1, _MOST_CODES).astype(int))
+    return np.concatenate(
+        [model.encode(objects.voxels(index[i : i + 1])).z_mean for i in range(len(index))]
+    )
