@@ -1,11 +1,20 @@
-"""Fixtures shared by the tests: eight CPU devices, and the real data where they are present."""
+"""Fixtures shared by the tests: eight CPU devices, a browser, and real data where present."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import browser as browsers
 import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[browsers.Browser]:
+    """A headless browser with WebGL; skips where there is none."""
+    with browsers.start() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
