@@ -35,11 +35,19 @@ def turn(volume: Float[Array, "d d d"], rotation: Float[Array, "3 3"]) -> Float[
 
 
 def draw(
-    volumes: Float[np.ndarray, "n d d d"], color: tuple[float, float, float], size: int = 160
-) -> list[UInt8[np.ndarray, "h w 3"]]:
+    volumes: Float[np.ndarray, "n d d d"],
+    color: tuple[float, float, float],
+    size: int = 160,
+    *,
+    transparent: bool = False,
+) -> list[UInt8[np.ndarray, "h w _"]]:
     """Renders volumes, several at a time: NumPy leaves the interpreter free while it computes."""
+
+    def render(volume: Float[np.ndarray, "d d d"]) -> UInt8[np.ndarray, "h w _"]:
+        return render_voxels(volume, (size, size), color, transparent=transparent)
+
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda v: render_voxels(v, (size, size), color), np.asarray(volumes)))
+        return list(pool.map(render, np.asarray(volumes)))
 
 
 def preview(
@@ -68,43 +76,6 @@ def preview(
     return {
         "objects": contact_sheet(rows, ROWS, [split.class_names[i] for i in split.label[index]])
     }
-
-
-def class_sheet(
-    model: Evaluable, test: VoxelSet, predictions: Predictions, chosen: Int[np.ndarray, " k"]
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns a sheet of view 1, canonical form and reconstruction of some of the predictions.
-
-    Args:
-        model: decodes them.
-        test: the split that was evaluated.
-        predictions: of the evaluation.
-        chosen: rows of `predictions`, all of one class.
-    """
-    voxels = test.voxels(predictions.index[chosen])
-    views = turn(voxels, predictions.views[chosen, 0])
-    canonical = canonical_forms(test, predictions, chosen)
-    rebuilt = np.asarray(
-        model.decode(predictions.z_mean[chosen, 0], predictions.rotations[chosen, 0])
-    )
-    columns = [
-        f"IoU {iou:.2f}   pair {error:.0f}\N{DEGREE SIGN}"
-        for iou, error in zip(predictions.iou[chosen], predictions.pair_error[chosen], strict=True)
-    ]
-    rows = [
-        draw(volumes, _COLORS[row])
-        for row, volumes in zip(ROWS, (views, canonical, rebuilt), strict=True)
-    ]
-    return contact_sheet(rows, ROWS, columns)
-
-
-def canonical_sheet(
-    test: VoxelSet, predictions: Predictions, chosen: Int[np.ndarray, " k"], columns: int = 12
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns a sheet of some predictions of one class side by side in their canonical frames."""
-    pictures = draw(canonical_forms(test, predictions, chosen), CANONICAL_COLOR, 112)
-    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
-    return contact_sheet(rows)
 
 
 def canonical_forms(

@@ -16,7 +16,7 @@ RECONSTRUCTION_COLOR = (0.28, 0.60, 0.50)
 _AZIMUTH, _ELEVATION = np.radians(-58.0), np.radians(24.0)  # from the front (-y), right and above
 _CAMERA_DISTANCE = 5.0  # in radii of the grid's inscribed ball: a mild perspective
 _FIT = 0.97  # of that radius is in the picture: objects are normalized to 0.95
-_LEVEL = 0.4  # of the smoothed field: the spline lowers a line of single voxels to 0.44
+LEVEL = 0.4  # of the smoothed field: the spline lowers a line of single voxels to 0.44
 _REFINED_SIDE = 64  # marching cubes runs on about this many samples a side
 _SUPERSAMPLE = 2
 
@@ -48,7 +48,9 @@ def render_voxels(
     volume: Float[np.ndarray, "d d d"],
     size: tuple[int, int] = (160, 160),
     color: tuple[float, float, float] = INPUT_COLOR,
-) -> UInt8[np.ndarray, "h w 3"]:
+    *,
+    transparent: bool = False,
+) -> UInt8[np.ndarray, "h w _"]:
     """Draws the surface where occupancy crosses one half, seen from a fixed three-quarter view.
 
     The z axis points up and the camera looks at the front (-y) from the right and above. The
@@ -58,21 +60,55 @@ def render_voxels(
         volume: occupancy (or its probability) in [0, 1].
         size: height and width of the picture in pixels.
         color: the material's sRGB colour, each in [0, 1].
+        transparent: whether to leave the background out.
 
     Returns:
-        The picture on white; all white where no voxel reaches one half.
+        The picture, RGB on white or, where transparent, RGBA with the background's alpha zero; all
+        background where no voxel reaches one half.
     """
     height, width = size
     volume = np.nan_to_num(np.asarray(volume, np.float32))
     if volume.max(initial=0.0) < 0.5:
-        return np.full((height, width, 3), 255, np.uint8)
+        return np.full((height, width, 4), (255, 255, 255, 0), np.uint8)[..., : 3 + transparent]
     vertices, faces, shade = _lit_surface(volume, np.asarray(color))
     scale = _SUPERSAMPLE * min(height, width) / 2
     pixels, depth = _project(vertices, volume.shape[0] / 2, scale)
     pixels += np.array([width, height]) * _SUPERSAMPLE / 2
     canvas = _rasterize(pixels, depth, shade, faces, height * _SUPERSAMPLE, width * _SUPERSAMPLE)
-    canvas = canvas.reshape(height, _SUPERSAMPLE, width, _SUPERSAMPLE, 3).mean((1, 3))
+    canvas = canvas.reshape(height, _SUPERSAMPLE, width, _SUPERSAMPLE, 4).mean((1, 3))
+    color, alpha = canvas[..., :3], canvas[..., 3:]
+    if transparent:  # the colour is of the covered part of a pixel alone
+        canvas = np.concatenate([color / np.maximum(alpha, 1e-6), alpha], axis=-1)
+    else:
+        canvas = color + 1 - alpha
     return np.rint(255 * np.clip(canvas, 0.0, 1.0)).astype(np.uint8)
+
+
+def camera_rays(size: int, side: int) -> tuple[Float[np.ndarray, "3 s s k"], float]:
+    """Returns points along the lines of sight of a picture's pixels, for drawing without surfaces.
+
+    Args:
+        size: of the picture, in pixels.
+        side: of the grid that is looked at.
+
+    Returns:
+        (points, step): indices into the grid, and their distance along a line, in voxels.
+    """
+    outline = _FIT / np.sqrt(_CAMERA_DISTANCE**2 - _FIT**2)
+    across = ((np.arange(size) + 0.5) / size * 2 - 1) * outline
+    x, y = np.meshgrid(across, -across)
+    sight = np.stack([x, y, -np.ones_like(x)], axis=-1) @ _CAMERA
+    count = round(2.4 * side)
+    distance = np.linspace(_CAMERA_DISTANCE - 1.2, _CAMERA_DISTANCE + 1.2, count)
+    points = _CAMERA_DISTANCE * _CAMERA[2] + sight[:, :, None] * distance[:, None]
+    return np.moveaxis(points * side / 2 + (side - 1) / 2, -1, 0), 1.2 * side / (count - 1)
+
+
+def surface_field(volume: Float[np.ndarray, "d d d"]) -> Float[np.ndarray, "d d d"]:
+    """Returns the coefficients, in [0, 1.7], of the spline whose surface at `LEVEL` is drawn."""
+    sharpened = np.clip(2 * volume - 0.5, 0, 1)  # vague probabilities under a half vanish
+    thin = sharpened - ndimage.grey_opening(sharpened, size=2)
+    return sharpened + 0.7 * thin  # legs one voxel thick outlive the smoothing
 
 
 def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -80,16 +116,13 @@ def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...
     from skimage.measure import marching_cubes  # here: it takes a second to import
 
     side = volume.shape[0]
-    sharpened = np.clip(2 * volume - 0.5, 0, 1)  # vague probabilities under a half vanish
-    thin = sharpened - ndimage.grey_opening(sharpened, size=2)
-    sharpened = sharpened + 0.7 * thin  # legs one voxel thick outlive the smoothing
     margin = 2
-    padded = np.pad(sharpened, margin)
+    padded = np.pad(surface_field(volume), margin)
     factor = max(1, round(_REFINED_SIDE / side))
     field = _refine(padded, factor)
-    if field.max() <= _LEVEL:
+    if field.max() <= LEVEL:
         return np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros((0, 3))
-    vertices, faces, _, _ = marching_cubes(field, _LEVEL)
+    vertices, faces, _, _ = marching_cubes(field, LEVEL)
     vertices = vertices / factor  # in voxels of the padded grid
 
     # Normals come from a softer field than the surface, which hides the voxels' staircase.
@@ -177,9 +210,9 @@ def _rasterize(
     faces: Int[np.ndarray, "m 3"],
     height: int,
     width: int,
-) -> Float[np.ndarray, "h w 3"]:
-    """Fills triangles with interpolated colours, nearest first, on white."""
-    canvas = np.ones((height * width, 3))
+) -> Float[np.ndarray, "h w 4"]:
+    """Fills triangles with interpolated colours, the nearest on top: colour and coverage."""
+    canvas = np.zeros((height * width, 4))
     corner = pixels[faces]  # (m, 3, 2)
     a, b, c = corner[:, 0], corner[:, 1], corner[:, 2]
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
@@ -203,7 +236,7 @@ def _rasterize(
             weights = np.stack([wa, wb, wc], axis=-1)[inside]
             fragments.append(((y * width + x)[inside], pick[inside], weights))
     if not fragments:
-        return canvas.reshape(height, width, 3)
+        return canvas.reshape(height, width, 4)
     where, face, weights = (np.concatenate(part) for part in zip(*fragments, strict=True))
     far = np.einsum("fk,fk->f", weights, depth[faces[face]])
     order = np.argsort(-far, kind="stable")  # the nearest is written last, and stays
@@ -211,5 +244,6 @@ def _rasterize(
     front[where[order]] = order
     covered = np.flatnonzero(front >= 0)
     chosen = front[covered]
-    canvas[covered] = np.einsum("fk,fkc->fc", weights[chosen], shade[faces[face[chosen]]])
-    return canvas.reshape(height, width, 3)
+    canvas[covered, 3] = 1
+    canvas[covered, :3] = np.einsum("fk,fkc->fc", weights[chosen], shade[faces[face[chosen]]])
+    return canvas.reshape(height, width, 4)
