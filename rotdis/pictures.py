@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from rotdis.collect import TEST, Evaluable, see
+from rotdis.collect import TEST, Evaluable, padded, see
 from rotdis.data.voxelset import VoxelSet
 from rotdis.geometry import resample
 from rotdis.metrics import pose
@@ -23,8 +23,9 @@ from rotdis.metrics.summary import Predictions
 from rotdis.render import CANONICAL_COLOR, INPUT_COLOR, RECONSTRUCTION_COLOR, render_voxels
 
 ROWS = ("input", "canonical", "reconstruction")
-_COLORS = dict(zip(ROWS, (INPUT_COLOR, CANONICAL_COLOR, RECONSTRUCTION_COLOR), strict=True))
+COLORS = dict(zip(ROWS, (INPUT_COLOR, CANONICAL_COLOR, RECONSTRUCTION_COLOR), strict=True))
 _INK = (64, 68, 76)
+_TURNED_AT_ONCE = 16
 
 
 @jax.jit
@@ -32,6 +33,17 @@ _INK = (64, 68, 76)
 def turn(volume: Float[Array, "d d d"], rotation: Float[Array, "3 3"]) -> Float[Array, "d d d"]:
     """Turns a batch of volumes by a batch of rotations, both along the first axis."""
     return resample.rotate(volume[..., None], rotation)[..., 0]
+
+
+def turn_all(
+    volumes: Float[np.ndarray, "n d d d"], rotations: Float[np.ndarray, "n 3 3"]
+) -> Float[np.ndarray, "n d d d"]:
+    """Turns any number of volumes by a rotation each; `turn` is compiled once for all numbers."""
+    turned = [
+        np.asarray(turn(volumes[rows], rotations[rows]))
+        for rows in padded(np.arange(len(volumes)), _TURNED_AT_ONCE)
+    ]
+    return np.concatenate(turned)[: len(volumes)]
 
 
 def draw(
@@ -70,7 +82,7 @@ def preview(
     canonical = turn(views, np.swapaxes(np.asarray(code.rotation), 1, 2))
     rebuilt = np.asarray(model.decode(code.z_mean, code.rotation))
     rows = [
-        draw(volumes, _COLORS[row], 128)
+        draw(volumes, COLORS[row], 128)
         for row, volumes in zip(ROWS, (views, canonical, rebuilt), strict=True)
     ]
     return {
@@ -91,7 +103,7 @@ def canonical_forms(
     if predictions.aligned:
         same_class = predictions.label == predictions.label[chosen[0]]
         upright = central_rotation(predictions.frames[same_class])
-    return np.asarray(turn(test.voxels(predictions.index[chosen]), _product(upright, frames)))
+    return turn_all(test.voxels(predictions.index[chosen]), _product(upright, frames))
 
 
 def _product(upright: np.ndarray, frames: np.ndarray) -> Float[np.ndarray, "k 3 3"]:
@@ -145,7 +157,7 @@ def opening_picture(
         if not len(chosen):
             continue
         voxels = test.voxels(predictions.index[chosen])
-        above += draw(turn(voxels, predictions.views[chosen, 0]), INPUT_COLOR, size)
+        above += draw(turn_all(voxels, predictions.views[chosen, 0]), INPUT_COLOR, size)
         below += draw(canonical_forms(test, predictions, chosen), CANONICAL_COLOR, size)
     if not above:
         raise ValueError(f"no test object of the classes {', '.join(classes)}")

@@ -84,26 +84,6 @@ def render_voxels(
     return np.rint(255 * np.clip(canvas, 0.0, 1.0)).astype(np.uint8)
 
 
-def camera_rays(size: int, side: int) -> tuple[Float[np.ndarray, "3 s s k"], float]:
-    """Returns points along the lines of sight of a picture's pixels, for drawing without surfaces.
-
-    Args:
-        size: of the picture, in pixels.
-        side: of the grid that is looked at.
-
-    Returns:
-        (points, step): indices into the grid, and their distance along a line, in voxels.
-    """
-    outline = _FIT / np.sqrt(_CAMERA_DISTANCE**2 - _FIT**2)
-    across = ((np.arange(size) + 0.5) / size * 2 - 1) * outline
-    x, y = np.meshgrid(across, -across)
-    sight = np.stack([x, y, -np.ones_like(x)], axis=-1) @ _CAMERA
-    count = round(2.4 * side)
-    distance = np.linspace(_CAMERA_DISTANCE - 1.2, _CAMERA_DISTANCE + 1.2, count)
-    points = _CAMERA_DISTANCE * _CAMERA[2] + sight[:, :, None] * distance[:, None]
-    return np.moveaxis(points * side / 2 + (side - 1) / 2, -1, 0), 1.2 * side / (count - 1)
-
-
 def surface_field(volume: Float[np.ndarray, "d d d"]) -> Float[np.ndarray, "d d d"]:
     """Returns the coefficients, in [0, 1.7], of the spline whose surface at `LEVEL` is drawn."""
     sharpened = np.clip(2 * volume - 0.5, 0, 1)  # vague probabilities under a half vanish
@@ -126,7 +106,7 @@ def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...
     vertices = vertices / factor  # in voxels of the padded grid
 
     # Normals come from a softer field than the surface, which hides the voxels' staircase.
-    soft = ndimage.gaussian_filter(padded, 1.0)
+    soft = ndimage.gaussian_filter(padded, 0.8)
     normals = -_unit(np.stack([_sample(g, vertices) for g in np.gradient(soft)], axis=-1))
 
     light = _sky_light(padded, vertices, normals)
@@ -136,7 +116,7 @@ def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...
     half = _unit(_KEY + _CAMERA[2])
     gloss = np.clip(normals @ half, 0, None) ** 24 * shadow
     rim = (1 - np.clip(normals @ _CAMERA[2], 0, 1)) ** 3
-    strength = light * (0.26 + 0.14 * normals[:, 2] + 0.22 * fill) + 0.92 * key
+    strength = light * (0.25 + 0.10 * normals[:, 2] + 0.17 * fill) + 0.74 * key
     linear = strength[:, None] * (color**2.2) + (0.07 * gloss + 0.05 * rim * light)[:, None]
     shade = np.clip(linear, 0, 1) ** (1 / 2.2)
     return vertices - margin - (side - 1) / 2, faces, shade

@@ -106,19 +106,6 @@ class Browser:
         )
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
-    def save_page(self, path: str | Path) -> None:
-        """Saves a picture of the whole page, for people to look at."""
-        height = self.run("return document.documentElement.scrollHeight")
-        width = self.run("return window.innerWidth")
-        self.command(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.driver.save_screenshot(str(path))
-
     def _drain(self) -> None:
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)

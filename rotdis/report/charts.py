@@ -158,7 +158,9 @@ def _svg(figure, name: str, text: str) -> str:
         drawn = drawn.replace(color, f"var({variable})")
     label = re.sub(r"[<>&\"]", lambda m: f"&#{ord(m[0])};", text)
     opening = re.search(r'viewBox="[^"]*"', drawn)[0]
-    drawn = re.sub(r"<svg[^>]*>", f'<svg {opening} role="img" aria-label="{label}">', drawn, count=1)
+    drawn = re.sub(
+        r"<svg[^>]*>", f'<svg {opening} role="img" aria-label="{label}">', drawn, count=1
+    )
     return re.sub(r"\n\s*", "\n", drawn).strip()
 
 

@@ -92,9 +92,7 @@ def matrix(predictions: Predictions) -> Matrix:
     the one nearest to the error, so that what is off by a few degrees is on the diagonal.
     """
     cube = np.asarray(so3.cube_group())
-    (q1, q2), (r1, r2) = (
-        np.moveaxis(a, 1, 0) for a in (predictions.views, predictions.rotations)
-    )
+    (q1, q2), (r1, r2) = (np.moveaxis(a, 1, 0) for a in (predictions.views, predictions.rotations))
     wanted = q2 @ np.swapaxes(q1, 1, 2) @ r1
     right = nearest(wanted)
     chosen = nearest(cube[right] @ cube[nearest(np.swapaxes(wanted, 1, 2) @ r2)])

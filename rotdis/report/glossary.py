@@ -91,7 +91,9 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "of the code do not repeat each other.",
             "lower",
         ),
-        "pose/class_chance": _share("\u2026 by chance", "What the above is for a useless guess.", ""),
+        "pose/class_chance": _share(
+            "\u2026 by chance", "What the above is for a useless guess.", ""
+        ),
         "pose/continuity": _share(
             "Paths without a jump of the pose",
             "Objects are turned by a full turn in steps of 5\N{DEGREE SIGN}: the share of them "
@@ -128,7 +130,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
         "canonical/category_to_mode_deg": _angle(
             "Frames to the commonest",
-            "Angle to the frame that most objects of the class share, up to class symmetry; median, "
+            "Angle to the frame that most objects of the class share, up to symmetry; median, "
             "mean over classes.",
         ),
         "canonical/category_to_mode_acc15": _share(
@@ -183,10 +185,12 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "holds no pose.",
             "higher",
         ),
-        "latent/rotation_chance_deg": _angle("\u2026 by chance", "The error of a useless guess.", ""),
+        "latent/rotation_chance_deg": _angle(
+            "\u2026 by chance", "The error of a useless guess.", ""
+        ),
         "latent/continuity": _share(
             "Paths without a jump of the code",
-            "Share of the full turns along which the code never goes half the mean distance between "
+            "Share of the full turns along which the code nowhere goes half the distance between "
             "objects in one step.",
         ),
         "latent/largest_step": _share(

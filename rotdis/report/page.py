@@ -4,8 +4,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from rotdis import atomic
 from rotdis.collect import Evaluable
 from rotdis.data.voxelset import VoxelSet
@@ -15,6 +13,7 @@ from rotdis.metrics.summary import Predictions
 from rotdis.report import (
     charts,
     confusion,
+    generated,
     glossary,
     provenance,
     sections,
@@ -98,8 +97,8 @@ def _pictures(
         "aligned": predictions.aligned,
         "resolution": test.resolution,
         "classes": sections.of_classes(model, test, predictions, folder, per_class, gallery),
-        "samples": sections.samples(model, predictions, seed=0),
-        "ways": sections.interpolations(model, test, predictions),
+        "samples": generated.samples(model, predictions, seed=0),
+        "ways": generated.interpolations(model, test, predictions),
         "histograms": charts.pair_error_histograms(
             predictions.pair_error, predictions.label, predictions.class_names
         ),
@@ -117,7 +116,9 @@ def _tiles(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
     if "pose/pair_median_symmetric_deg" in present:  # which says more than the plain one
         present.remove("pose/pair_median_deg")
     entries = [(name, glossary.entry_of(name)) for name in present[:6]]
-    return [(entry.title, glossary.write(name, metrics[name]), entry.text) for name, entry in entries]
+    return [
+        (entry.title, glossary.write(name, metrics[name]), entry.text) for name, entry in entries
+    ]
 
 
 def _compared(workdir: Path, metrics: Mapping[str, float]) -> dict[str, object]:
@@ -150,7 +151,6 @@ def _render(shown: Mapping[str, object]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["percent"] = lambda share: f"{share:.0%}"
-    environment.globals |= {"round": round, "int": int, "np": np}
 
     def asset(name: str) -> Markup:
         return Markup((_ASSETS / name).read_text(encoding="utf-8"))

@@ -76,7 +76,7 @@ def _follow(
     model: Evaluable, voxels: Float[np.ndarray, "d d d"], turns: Float[np.ndarray, "s 3 3"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the views of a turned object, the rotations inferred, and what is decoded."""
-    views = np.asarray(pictures.turn(np.repeat(voxels[None], len(turns), axis=0), turns))
+    views = pictures.turn_all(np.repeat(voxels[None], len(turns), axis=0), turns)
     code = model.encode(views)
     rotations = np.asarray(code.rotation, np.float32)
     decoded = np.asarray(model.decode(code.z_mean, code.rotation), np.float32)

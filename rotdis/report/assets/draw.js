@@ -52,7 +52,7 @@ void main() {
   float side = max(0.3 + 0.7 * dot(m, fill), 0.0);
   float gloss = pow(max(dot(m, normalize(key + vec3(0, 0, 1))), 0.0), 24.0);
   float rim = pow(1.0 - clamp(m.z, 0.0, 1.0), 3.0);
-  float strength = sky * (0.26 + 0.14 * normalize(world).z + 0.22 * side) + 0.92 * lit;
+  float strength = sky * (0.25 + 0.10 * normalize(world).z + 0.17 * side) + 0.74 * lit;
   vec3 linear = strength * pow(color, vec3(2.2)) + 0.07 * gloss + 0.05 * rim * sky;
   result = vec4(pow(clamp(linear, 0.0, 1.0), vec3(1.0 / 2.2)), 1.0);
 }`;
@@ -62,7 +62,7 @@ function strengthOf(m, up, sky) {
   const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
   const lit = Math.max(dot(m, KEY), 0) * (0.45 + 0.55 * Math.min(Math.max((sky - 0.35) / 0.6, 0), 1));
   const side = Math.max(0.3 + 0.7 * dot(m, FILL), 0);
-  return sky * (0.26 + 0.14 * up + 0.22 * side) + 0.92 * lit;
+  return sky * (0.25 + 0.1 * up + 0.17 * side) + 0.74 * lit;
 }
 
 // Both renderers: `factor`, how finely surfaces are computed, and `draw(canvas, mesh, turn, camera,

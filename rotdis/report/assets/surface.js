@@ -134,7 +134,7 @@ function buildMesh(values, side, factor) {
     }
   }
   const [vertices, quads] = surfaceNets(refine(volume, n, factor), (n - 1) * factor + 1);
-  const soft = blur(volume, n, 1);
+  const soft = blur(volume, n, 0.8);
   const skies = [0.04, 0.09].map((share) => [share * n, blur(volume, n, share * n)]);
   const count = vertices.length / 3;
   const mesh = {
