@@ -16,7 +16,7 @@ from rotdis.metrics.summary import Predictions
 from rotdis.pictures import central_rotation
 
 # Kinds of rotations of the cube, by what they do to an object that stands on its feet (z is up).
-KINDS = ("right", "quarter turn, upright", "half turn, upright", "upside down", "on its side")
+KINDS = ("alike", "quarter turn, upright", "half turn, upright", "upside down", "on its side")
 
 
 class Matrix(NamedTuple):

@@ -61,7 +61,7 @@ def by_class(metrics: Mapping[str, float]) -> Table:
     for name in sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n)):
         values = [metrics.get(f"{name}/{scope}" if scope else name) for scope in scopes]
         title = next((t for t, known in glossary.GROUPS.items() if name in known), "Other")
-        cells = [Cell(glossary.write(name, value)) for value in values]
+        cells = [Cell("" if v is None else glossary.write(name, v)) for v in values]
         groups[title].append(Row(name, glossary.entry_of(name), cells))
     return Table(columns, [(title, rows) for title, rows in groups.items() if rows])
 

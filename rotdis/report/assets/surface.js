@@ -61,17 +61,22 @@ function blur(volume, side, sigma) {
   return separable(volume, side, side, (i) => [i - radius, normed]);
 }
 
+// Trilinear; it is called for every vertex, so it makes no arrays.
 function sample(volume, side, x, y, z) {
-  const at = [x, y, z].map((v) => Math.min(Math.max(v, 0), side - 1.001));
-  const [i, j, k] = at.map(Math.floor);
-  const [u, v, w] = [at[0] - i, at[1] - j, at[2] - k];
-  const read = (a, b) => {
-    const p = ((i + a) * side + j + b) * side + k;
-    return volume[p] * (1 - w) + volume[p + 1] * w;
-  };
-  return (
-    (1 - u) * ((1 - v) * read(0, 0) + v * read(0, 1)) + u * ((1 - v) * read(1, 0) + v * read(1, 1))
-  );
+  const top = side - 1.001;
+  x = Math.min(Math.max(x, 0), top);
+  y = Math.min(Math.max(y, 0), top);
+  z = Math.min(Math.max(z, 0), top);
+  const [i, j, k] = [x | 0, y | 0, z | 0];
+  const [u, v, w] = [x - i, y - j, z - k];
+  const p = (i * side + j) * side + k;
+  const q = p + side * side;
+  const a = volume[p] + w * (volume[p + 1] - volume[p]);
+  const b = volume[p + side] + w * (volume[p + side + 1] - volume[p + side]);
+  const c = volume[q] + w * (volume[q + 1] - volume[q]);
+  const d = volume[q + side] + w * (volume[q + side + 1] - volume[q + side]);
+  const near = a + v * (b - a);
+  return near + u * (c + v * (d - c) - near);
 }
 
 // Surface nets: a vertex in every cell that the surface crosses, at the mean of where it crosses
@@ -143,26 +148,22 @@ function buildMesh(values, side, factor) {
     light: new Float32Array(count),
     quads: Uint32Array.from(quads),
   };
-  for (let v = 0; v < count; v++) {
-    const p = [0, 1, 2].map((d) => vertices[3 * v + d] / factor);
-    let normal = [0, 1, 2].map((d) => {
-      const [a, b] = [[...p], [...p]];
-      a[d] -= 0.5;
-      b[d] += 0.5;
-      return sample(soft, n, ...a) - sample(soft, n, ...b);
-    });
-    const length = Math.hypot(...normal) || 1;
-    normal = normal.map((x) => x / length);
+  const half = (n - 1) / 2;
+  for (let v = 0; v < 3 * count; v += 3) {
+    const [x, y, z] = [vertices[v] / factor, vertices[v + 1] / factor, vertices[v + 2] / factor];
+    let a = sample(soft, n, x - 0.5, y, z) - sample(soft, n, x + 0.5, y, z);
+    let b = sample(soft, n, x, y - 0.5, z) - sample(soft, n, x, y + 0.5, z);
+    let c = sample(soft, n, x, y, z - 0.5) - sample(soft, n, x, y, z + 0.5);
+    const length = Math.sqrt(a * a + b * b + c * c) || 1;
+    [a, b, c] = [a / length, b / length, c / length];
     let light = 1;
     for (const [sigma, blurred] of skies) {
-      const near = sample(blurred, n, ...p.map((x, d) => x + sigma * normal[d]));
+      const near = sample(blurred, n, x + sigma * a, y + sigma * b, z + sigma * c);
       light *= Math.min(Math.max(1.12 - 1.15 * Math.max(near - 0.1, 0), 0.25), 1);
     }
-    mesh.light[v] = light;
-    for (let d = 0; d < 3; d++) {
-      mesh.positions[3 * v + d] = (p[d] - (n - 1) / 2) / (side / 2);
-      mesh.normals[3 * v + d] = normal[d];
-    }
+    mesh.light[v / 3] = light;
+    mesh.normals.set([a, b, c], v);
+    mesh.positions.set([(x - half) / (side / 2), (y - half) / (side / 2), (z - half) / (side / 2)], v);
   }
   return mesh;
 }
