@@ -177,8 +177,11 @@ def mean_shape(volumes: Float[np.ndarray, "n d d d"]) -> Float[np.ndarray, "d d 
     about one half in proportion to the mean occupancy, so that a smooth surface can be drawn.
     """
     mean = volumes.mean(axis=0)
-    count = max(1, round(float((volumes > THRESHOLD).sum() / len(volumes))))
-    limit = max(float(np.partition(mean.reshape(-1), -count)[-count]), 1e-3)
+    count = round(float((volumes > THRESHOLD).sum() / len(volumes)))
+    count = min(max(count, 1), mean.size - 1)
+    ordered = np.sort(mean, axis=None)[::-1]
+    # Between the last voxel that belongs to the shape and the first that does not.
+    limit = max(float(ordered[count - 1 : count + 1].mean()), 1e-3)
     return np.clip(0.5 + (mean - limit) / (2 * limit), 0, 1)
 
 
