@@ -34,7 +34,7 @@ def _angle(title: str, text: str, better: str = "lower") -> Entry:
 GROUPS: dict[str, dict[str, Entry]] = {
     "Reconstruction": {
         "reconstruction/iou": _share(
-            "IoU",
+            "Reconstruction IoU",
             "Overlap of a view and its reconstruction, both thresholded at one half: intersection "
             "over union; 1 is perfect.",
         ),
@@ -105,7 +105,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     },
     "Canonical frames": {
         "canonical/instance_iou": _share(
-            "IoU of two views",
+            "Canonical IoU of two views",
             "Overlap of the canonical forms of two views of an object: blind to its symmetry. "
             "Resampling alone costs some: 0.8 to 0.9 is as good as it gets.",
         ),
@@ -134,7 +134,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "mean over classes.",
         ),
         "canonical/category_to_mode_acc15": _share(
-            f"Within 15{_DEGREE} of the commonest",
+            f"Frames within 15{_DEGREE} of the commonest",
             "Share of a class that shares one frame; mean over classes.",
         ),
         "canonical/category_chamfer": Entry(
@@ -155,12 +155,12 @@ GROUPS: dict[str, dict[str, Entry]] = {
     },
     "Shape code": {
         "latent/nn1_accuracy": _share(
-            "Nearest neighbour",
+            "Nearest-neighbour accuracy",
             "How often the test object with the nearest code is of the same class, all at random "
             "rotations.",
         ),
         "latent/linear_probe_accuracy": _share(
-            "Linear probe",
+            "Linear-probe accuracy",
             "Accuracy of a linear classifier of the codes, learned from training objects.",
         ),
         **{

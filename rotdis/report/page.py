@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from rotdis import atomic
 from rotdis.collect import Evaluable
 from rotdis.data.voxelset import VoxelSet
@@ -25,6 +27,7 @@ from rotdis.report import (
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("surface.js", "draw.js", "viewer.js")
 _TURNED = 6  # objects in the interactive view
+_OBJECTS, _FORMS = 100, 1200  # shown in all, in full and side by side: the page stays below 10 MB
 # Numbers at the top of the page; of those that a run has, the first six.
 _TILES = (
     "reconstruction/iou",
@@ -60,7 +63,8 @@ def write_report(
         test: the split that was evaluated.
         evaluation: what `rotdis.evaluate.evaluate` made of it.
         per_class: objects of each class shown with view, canonical form and reconstruction.
-        gallery: objects of each class, at most, shown side by side in their canonical frames.
+        gallery: objects of each class shown side by side in their canonical frames. Of both, at
+            most; there are fewer each where there are very many classes.
 
     Returns:
         The page's path.
@@ -93,6 +97,9 @@ def _pictures(
     gallery: int,
 ) -> dict[str, object]:
     folder = workdir / "pictures"
+    classes = len(np.unique(predictions.label))
+    per_class = min(per_class, max(2, _OBJECTS // classes))
+    gallery = min(gallery, max(8, _FORMS // classes))
     return {
         "aligned": predictions.aligned,
         "resolution": test.resolution,

@@ -68,7 +68,7 @@ def test_validation_comes_first_and_gaps_are_left_out():
     found = charts.learning_curves(
         {"train/x": (np.arange(3), values), "validation/reconstruction/iou": (np.arange(3), values)}
     )
-    assert [chart.title for chart in found] == ["validation: IoU", "train: x"]
+    assert [chart.title for chart in found] == ["validation: Reconstruction IoU", "train: x"]
     assert "0.3 at the end" in found[0].text
 
 

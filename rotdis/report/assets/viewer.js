@@ -63,10 +63,9 @@ function startViewer(section, data) {
       if (size) renderer.draw(canvas, drawn[n], turns[n], camera, COLORS[n]);
     });
     const degrees = Math.round((360 * at) / steps());
+    const followed = at ? `; the inferred rotation is off by ${scene.error[at].toFixed(1)}\u00b0` : "";
     output.textContent =
-      `turned by ${degrees}\u00b0; the inferred rotation followed` +
-      (at ? ` within ${scene.error[at].toFixed(1)}\u00b0` : "") +
-      `; reconstruction IoU ${scene.iou[at].toFixed(2)}`;
+      `turned by ${degrees}\u00b0${followed}; reconstruction IoU ${scene.iou[at].toFixed(2)}`;
     slider.setAttribute("aria-valuetext", `${degrees} degrees`);
     Object.assign(section.dataset, {
       renderer: renderer.name,
