@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from rotdis.collect import TEST, Evaluable, see
+from rotdis.collect import TEST, Evaluable, padded, see
 from rotdis.data.voxelset import VoxelSet
 from rotdis.geometry import resample
 from rotdis.metrics import pose
@@ -23,8 +23,9 @@ from rotdis.metrics.summary import Predictions
 from rotdis.render import CANONICAL_COLOR, INPUT_COLOR, RECONSTRUCTION_COLOR, render_voxels
 
 ROWS = ("input", "canonical", "reconstruction")
-_COLORS = dict(zip(ROWS, (INPUT_COLOR, CANONICAL_COLOR, RECONSTRUCTION_COLOR), strict=True))
+COLORS = dict(zip(ROWS, (INPUT_COLOR, CANONICAL_COLOR, RECONSTRUCTION_COLOR), strict=True))
 _INK = (64, 68, 76)
+_TURNED_AT_ONCE = 16
 
 
 @jax.jit
@@ -34,12 +35,31 @@ def turn(volume: Float[Array, "d d d"], rotation: Float[Array, "3 3"]) -> Float[
     return resample.rotate(volume[..., None], rotation)[..., 0]
 
 
+def turn_all(
+    volumes: Float[np.ndarray, "n d d d"], rotations: Float[np.ndarray, "n 3 3"]
+) -> Float[np.ndarray, "n d d d"]:
+    """Turns any number of volumes by a rotation each; `turn` is compiled once for all numbers."""
+    turned = [
+        np.asarray(turn(volumes[rows], rotations[rows]))
+        for rows in padded(np.arange(len(volumes)), _TURNED_AT_ONCE)
+    ]
+    return np.concatenate(turned)[: len(volumes)]
+
+
 def draw(
-    volumes: Float[np.ndarray, "n d d d"], color: tuple[float, float, float], size: int = 160
-) -> list[UInt8[np.ndarray, "h w 3"]]:
+    volumes: Float[np.ndarray, "n d d d"],
+    color: tuple[float, float, float],
+    size: int = 160,
+    *,
+    transparent: bool = False,
+) -> list[UInt8[np.ndarray, "h w _"]]:
     """Renders volumes, several at a time: NumPy leaves the interpreter free while it computes."""
+
+    def render(volume: Float[np.ndarray, "d d d"]) -> UInt8[np.ndarray, "h w _"]:
+        return render_voxels(volume, (size, size), color, transparent=transparent)
+
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda v: render_voxels(v, (size, size), color), np.asarray(volumes)))
+        return list(pool.map(render, np.asarray(volumes)))
 
 
 def preview(
@@ -62,49 +82,12 @@ def preview(
     canonical = turn(views, np.swapaxes(np.asarray(code.rotation), 1, 2))
     rebuilt = np.asarray(model.decode(code.z_mean, code.rotation))
     rows = [
-        draw(volumes, _COLORS[row], 128)
+        draw(volumes, COLORS[row], 128)
         for row, volumes in zip(ROWS, (views, canonical, rebuilt), strict=True)
     ]
     return {
         "objects": contact_sheet(rows, ROWS, [split.class_names[i] for i in split.label[index]])
     }
-
-
-def class_sheet(
-    model: Evaluable, test: VoxelSet, predictions: Predictions, chosen: Int[np.ndarray, " k"]
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns a sheet of view 1, canonical form and reconstruction of some of the predictions.
-
-    Args:
-        model: decodes them.
-        test: the split that was evaluated.
-        predictions: of the evaluation.
-        chosen: rows of `predictions`, all of one class.
-    """
-    voxels = test.voxels(predictions.index[chosen])
-    views = turn(voxels, predictions.views[chosen, 0])
-    canonical = canonical_forms(test, predictions, chosen)
-    rebuilt = np.asarray(
-        model.decode(predictions.z_mean[chosen, 0], predictions.rotations[chosen, 0])
-    )
-    columns = [
-        f"IoU {iou:.2f}   pair {error:.0f}\N{DEGREE SIGN}"
-        for iou, error in zip(predictions.iou[chosen], predictions.pair_error[chosen], strict=True)
-    ]
-    rows = [
-        draw(volumes, _COLORS[row])
-        for row, volumes in zip(ROWS, (views, canonical, rebuilt), strict=True)
-    ]
-    return contact_sheet(rows, ROWS, columns)
-
-
-def canonical_sheet(
-    test: VoxelSet, predictions: Predictions, chosen: Int[np.ndarray, " k"], columns: int = 12
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns a sheet of some predictions of one class side by side in their canonical frames."""
-    pictures = draw(canonical_forms(test, predictions, chosen), CANONICAL_COLOR, 112)
-    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
-    return contact_sheet(rows)
 
 
 def canonical_forms(
@@ -120,7 +103,7 @@ def canonical_forms(
     if predictions.aligned:
         same_class = predictions.label == predictions.label[chosen[0]]
         upright = central_rotation(predictions.frames[same_class])
-    return np.asarray(turn(test.voxels(predictions.index[chosen]), _product(upright, frames)))
+    return turn_all(test.voxels(predictions.index[chosen]), _product(upright, frames))
 
 
 def _product(upright: np.ndarray, frames: np.ndarray) -> Float[np.ndarray, "k 3 3"]:
@@ -174,7 +157,7 @@ def opening_picture(
         if not len(chosen):
             continue
         voxels = test.voxels(predictions.index[chosen])
-        above += draw(turn(voxels, predictions.views[chosen, 0]), INPUT_COLOR, size)
+        above += draw(turn_all(voxels, predictions.views[chosen, 0]), INPUT_COLOR, size)
         below += draw(canonical_forms(test, predictions, chosen), CANONICAL_COLOR, size)
     if not above:
         raise ValueError(f"no test object of the classes {', '.join(classes)}")

@@ -18,7 +18,7 @@ RECONSTRUCTION_COLOR = (0.28, 0.60, 0.50)
 _AZIMUTH, _ELEVATION = np.radians(-58.0), np.radians(24.0)  # from the front (-y), right and above
 _CAMERA_DISTANCE = 5.0  # in radii of the grid's inscribed ball: a mild perspective
 _FIT = 0.97  # of that radius is in the picture: objects are normalized to 0.95
-_LEVEL = 0.4  # of the smoothed field: the spline lowers a line of single voxels to 0.44
+LEVEL = 0.4  # of the smoothed field: the spline lowers a line of single voxels to 0.44
 _REFINED_SIDE = 64  # marching cubes runs on about this many samples a side
 _SUPERSAMPLE = 2
 _MARGIN = 2  # voxels around the grid, for what smoothing spreads
@@ -68,7 +68,9 @@ def render_voxels(
     volume: Float[np.ndarray, "d d d"],
     size: tuple[int, int] = (160, 160),
     color: tuple[float, float, float] = INPUT_COLOR,
-) -> UInt8[np.ndarray, "h w 3"]:
+    *,
+    transparent: bool = False,
+) -> UInt8[np.ndarray, "h w _"]:
     """Draws the surface where occupancy crosses one half, seen from a fixed three-quarter view.
 
     The z axis points up and the camera looks at the front (-y) from the right and above. The
@@ -78,20 +80,27 @@ def render_voxels(
         volume: occupancy (or its probability) in [0, 1].
         size: height and width of the picture in pixels.
         color: the material's sRGB colour, each in [0, 1].
+        transparent: whether to leave the background out.
 
     Returns:
-        The picture on white; all white where no voxel reaches one half.
+        The picture, RGB on white or, where transparent, RGBA with the background's alpha zero; all
+        background where no voxel reaches one half.
     """
     height, width = size
     volume = np.nan_to_num(np.asarray(volume, np.float32))
     if volume.max(initial=0.0) < 0.5:
-        return np.full((height, width, 3), 255, np.uint8)
+        return np.full((height, width, 4), (255, 255, 255, 0), np.uint8)[..., : 3 + transparent]
     vertices, faces, shade = _lit_surface(volume, np.asarray(color))
     scale = _SUPERSAMPLE * min(height, width) / 2
     pixels, depth = _project(vertices, volume.shape[0] / 2, scale)
     pixels += np.array([width, height]) * _SUPERSAMPLE / 2
     canvas = _rasterize(pixels, depth, shade, faces, height * _SUPERSAMPLE, width * _SUPERSAMPLE)
-    canvas = canvas.reshape(height, _SUPERSAMPLE, width, _SUPERSAMPLE, 3).mean((1, 3))
+    canvas = canvas.reshape(height, _SUPERSAMPLE, width, _SUPERSAMPLE, 4).mean((1, 3))
+    color, alpha = canvas[..., :3], canvas[..., 3:]
+    if transparent:  # the colour is of the covered part of a pixel alone
+        canvas = np.concatenate([color / np.maximum(alpha, 1e-6), alpha], axis=-1)
+    else:
+        canvas = color + 1 - alpha
     return np.rint(255 * np.clip(canvas, 0.0, 1.0)).astype(np.uint8)
 
 
@@ -104,15 +113,14 @@ def smooth_surface(volume: Float[np.ndarray, "d d d"]) -> Surface:
     Args:
         volume: occupancy (or its probability) in [0, 1].
     """
-    return _surface_of(_sharpened(volume), volume.shape[0])
+    return _surface_of(np.pad(surface_field(volume), _MARGIN), volume.shape[0])
 
 
-def _sharpened(volume: np.ndarray) -> np.ndarray:
-    """Returns the occupancy, clearer than it was, in a grid wider by the margin."""
+def surface_field(volume: Float[np.ndarray, "d d d"]) -> Float[np.ndarray, "d d d"]:
+    """Returns the coefficients, in [0, 1.7], of the spline whose surface at `LEVEL` is drawn."""
     sharpened = np.clip(2 * volume - 0.5, 0, 1)  # vague probabilities under a half vanish
     thin = sharpened - ndimage.grey_opening(sharpened, size=2)
-    sharpened = sharpened + 0.7 * thin  # legs one voxel thick outlive the smoothing
-    return np.pad(sharpened, _MARGIN)
+    return sharpened + 0.7 * thin  # legs one voxel thick outlive the smoothing
 
 
 def _surface_of(padded: np.ndarray, side: int) -> Surface:
@@ -120,14 +128,14 @@ def _surface_of(padded: np.ndarray, side: int) -> Surface:
 
     factor = max(1, round(_REFINED_SIDE / side))
     field = _refine(padded, factor)
-    if field.max() <= _LEVEL:
+    if field.max() <= LEVEL:
         empty = np.zeros((0, 3))
         return Surface(empty, np.zeros((0, 3), np.int64), empty, np.zeros(0))
-    vertices, faces, _, _ = marching_cubes(field, _LEVEL)
+    vertices, faces, _, _ = marching_cubes(field, LEVEL)
     vertices = vertices / factor  # in voxels of the padded grid
 
     # Normals come from a softer field than the surface, which hides the voxels' staircase.
-    soft = ndimage.gaussian_filter(padded, 1.0)
+    soft = ndimage.gaussian_filter(padded, 0.8)
     normals = -_unit(np.stack([_sample(g, vertices) for g in np.gradient(soft)], axis=-1))
     light = _sky_light(padded, vertices, normals)
     # Wound the other way round, the faces' normals point outwards.
@@ -137,7 +145,7 @@ def _surface_of(padded: np.ndarray, side: int) -> Surface:
 def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns vertices (n, 3) about the grid's centre, faces (m, 3), sRGB colours (n, 3)."""
     side = volume.shape[0]
-    padded = _sharpened(volume)
+    padded = np.pad(surface_field(volume), _MARGIN)
     surface = _surface_of(padded, side)
     normals, light = surface.normals, surface.light
     if not len(surface.vertices):
@@ -148,7 +156,7 @@ def _lit_surface(volume: np.ndarray, color: np.ndarray) -> tuple[np.ndarray, ...
     half = _unit(_KEY + _CAMERA[2])
     gloss = np.clip(normals @ half, 0, None) ** 24 * shadow
     rim = (1 - np.clip(normals @ _CAMERA[2], 0, 1)) ** 3
-    strength = light * (0.26 + 0.14 * normals[:, 2] + 0.22 * fill) + 0.92 * key
+    strength = light * (0.25 + 0.10 * normals[:, 2] + 0.17 * fill) + 0.74 * key
     linear = strength[:, None] * (color**2.2) + (0.07 * gloss + 0.05 * rim * light)[:, None]
     shade = np.clip(linear, 0, 1) ** (1 / 2.2)
     return surface.vertices, surface.faces, shade
@@ -224,9 +232,9 @@ def _rasterize(
     faces: Int[np.ndarray, "m 3"],
     height: int,
     width: int,
-) -> Float[np.ndarray, "h w 3"]:
-    """Fills triangles with interpolated colours, nearest first, on white."""
-    canvas = np.ones((height * width, 3))
+) -> Float[np.ndarray, "h w 4"]:
+    """Fills triangles with interpolated colours, the nearest on top: colour and coverage."""
+    canvas = np.zeros((height * width, 4))
     corner = pixels[faces]  # (m, 3, 2)
     a, b, c = corner[:, 0], corner[:, 1], corner[:, 2]
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
@@ -250,7 +258,7 @@ def _rasterize(
             weights = np.stack([wa, wb, wc], axis=-1)[inside]
             fragments.append(((y * width + x)[inside], pick[inside], weights))
     if not fragments:
-        return canvas.reshape(height, width, 3)
+        return canvas.reshape(height, width, 4)
     where, face, weights = (np.concatenate(part) for part in zip(*fragments, strict=True))
     far = np.einsum("fk,fk->f", weights, depth[faces[face]])
     order = np.argsort(-far, kind="stable")  # the nearest is written last, and stays
@@ -258,5 +266,6 @@ def _rasterize(
     front[where[order]] = order
     covered = np.flatnonzero(front >= 0)
     chosen = front[covered]
-    canvas[covered] = np.einsum("fk,fkc->fc", weights[chosen], shade[faces[face[chosen]]])
-    return canvas.reshape(height, width, 3)
+    canvas[covered, 3] = 1
+    canvas[covered, :3] = np.einsum("fk,fkc->fc", weights[chosen], shade[faces[face[chosen]]])
+    return canvas.reshape(height, width, 4)

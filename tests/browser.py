@@ -28,10 +28,11 @@ _ARGUMENTS = (
     "--disable-sync",
     "--hide-scrollbars",
     "--force-device-scale-factor=1",
+    # WebGL on the processor, where there is no GPU.
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
 )
-# WebGL on the processor, where there is no GPU; and none at all.
-_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-_NO_WEBGL = ("--disable-gpu", "--disable-3d-apis", "--disable-software-rasterizer")
 
 
 class Browser:
@@ -43,10 +44,14 @@ class Browser:
     def open(
         self, page: str | Path, *, width: int = 1280, height: int = 900, dark: bool = False
     ) -> None:
-        """Opens a file or an address in a window of this size and colour scheme."""
+        """Opens a file or an address in a window of this size and colour scheme.
+
+        Movement is reduced: a page that scrolls smoothly may not have arrived when it is clicked.
+        """
         address = page if "://" in str(page) else Path(page).resolve().as_uri()
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.command("Emulation.setEmulatedMedia", features=[scheme])
+        preferences = {"color-scheme": "dark" if dark else "light", "reduced-motion": "reduce"}
+        features = [{"name": f"prefers-{n}", "value": v} for n, v in preferences.items()]
+        self.command("Emulation.setEmulatedMedia", features=features)
         self.command(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -106,26 +111,13 @@ class Browser:
         )
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
-    def save_page(self, path: str | Path) -> None:
-        """Saves a picture of the whole page, for people to look at."""
-        height = self.run("return document.documentElement.scrollHeight")
-        width = self.run("return window.innerWidth")
-        self.command(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.driver.save_screenshot(str(path))
-
     def _drain(self) -> None:
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)
 
 
 @contextlib.contextmanager
-def start(*, webgl: bool = True) -> Iterator[Browser]:
+def start() -> Iterator[Browser]:
     """Starts a browser, and ends it; skips the test where there is none to start."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
     binary = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -136,7 +128,7 @@ def start(*, webgl: bool = True) -> Iterator[Browser]:
     options.binary_location = binary
     options.set_capability("goog:loggingPrefs", {"browser": "WARNING", "performance": "ALL"})
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        for argument in (*_ARGUMENTS, *(_WEBGL if webgl else _NO_WEBGL)):
+        for argument in _ARGUMENTS:
             options.add_argument(argument)
         options.add_argument(f"--user-data-dir={profile}")
         # The driver is named: Selenium downloads one otherwise.
