@@ -60,12 +60,7 @@ def text(modes: Mapping[str, str], options: flags.FlagValues) -> str:
         options: those of the command line; all that `rotdis.main` defines are listed.
     """
     main = options.flags_by_module_dict()[options.find_module_defining_flag("workdir")]
-    listed = {
-        f"--{flag.name}": flag.help.split(">: ")[-1]  # without absl's "<ply|obj|glb>: "
-        + (f" One of {', '.join(values)}." if (values := getattr(flag.parser, "enum_values", ())) else "")
-        for flag in main
-        if flag.name != "mode"
-    }
+    listed = {f"--{flag.name}": _help(flag) for flag in main if flag.name != "mode"}
     defaults = base_config()
     fields = {
         f"--config.{key}": f"{why} [{_default(defaults, key)}]" for key, why in _FIELDS.items()
@@ -88,6 +83,12 @@ def _section(title: str, rows: Mapping[str, str]) -> str:
         )  # fmt: skip
         lines.append(f"  {name:{column - 2}}{filled.lstrip()}")
     return "\n".join(lines) + "\n"
+
+
+def _help(flag: flags.Flag) -> str:
+    values = getattr(flag.parser, "enum_values", ())
+    text = flag.help.split(">: ")[-1]  # without absl's "<ply|obj|glb>: "
+    return f"{text} One of {', '.join(values)}." if values else text
 
 
 def _default(config, key: str) -> str:
