@@ -196,7 +196,7 @@ def test_help_is_a_page_and_asking_for_it_is_no_failure():
         assert word in result.stdout, word
     assert max(map(len, result.stdout.splitlines())) <= usage.WIDTH + 1
     assert len(result.stdout.splitlines()) < 75 and not result.stderr
-    assert "--only_check_args" in _run("--helpfull").stdout  # absl's own
+    assert "only_check_args" in _run("--helpfull").stdout  # absl's own
     assert _run("--version").stdout == f"rotdis {rotdis.__version__}\n"
 
 
@@ -267,7 +267,6 @@ def _refused(options, message, tmp_path, status):
     result = _run(*(option.format(tmp=tmp_path / "w") for option in options), status=status)
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1 and message in lines[0], result.stderr
-    assert not result.stdout
 
 
 def test_a_workdir_of_another_model_is_refused(run, data_dir):
