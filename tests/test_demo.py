@@ -29,9 +29,9 @@ APPENDED = {
 import time
 seconds = []
 for degrees in range(0, 60, 10):
-    began = time.perf_counter()
+    began = time.process_time()
     show("sofa", "x", degrees)
-    seconds.append(time.perf_counter() - began)
+    seconds.append(time.process_time() - began)
 print("median", np.median(seconds))
 """,
     "bad": """
@@ -129,7 +129,7 @@ def test_the_slider_turns_the_shape_without_compiling_anew(notebook):
     assert any("widget" in kind for o in _outputs(notebook, "slider") for kind in o["data"])
     shown = [*_pictures(_widget_outputs(notebook)), *_pictures(_outputs(notebook, "turned"))]
     assert sum(picture.shape == (240, 240, 3) for picture in shown) == 1 + 6
-    assert float(_text(notebook, "turned").split()[-1]) < 1.0  # 0.1 on an idle machine
+    assert float(_text(notebook, "turned").split()[-1]) < 0.5  # 0.1 of a core, at 32^3
 
 
 def test_a_bad_file_gets_a_message_and_a_good_one_its_pose(notebook):
