@@ -89,7 +89,9 @@ def test_training_ends_with_metrics_and_a_report(run):
 def test_the_log_holds_what_we_print_and_nothing_else(run):
     """TensorFlow, TFDS, Orbax, absl and XLA, all installed, have nothing to add."""
     _, result = run
-    for line in result.stderr.splitlines():
+    # XLA's alarm, on a machine so busy that a compilation takes minutes, is no noise.
+    alarm = r"(E\d{4} .*slow_operation_alarm.*)?\n?\*+\n\[Compiling module .*\n\*+\n"
+    for line in re.sub(alarm, "", result.stderr).splitlines():
         assert re.match(r"(prepare|train) \d+/\d+ (objects|steps) ", line), line
     configuration, _, rest = result.stdout.partition("prepared ")
     assert "--config.train.steps=20" in configuration.splitlines()
