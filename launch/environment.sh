@@ -2,7 +2,8 @@
 #
 #     install EXTRAS [EXTRAS_THAT_DO_AS_WELL ...]
 #
-# installs the project with these extras, editable, unless that was done with this pyproject.toml.
+# installs the project with these extras, editable, at the versions of constraints.txt, unless that
+# was done with this pyproject.toml and these versions.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv_python=.venv/bin/python
@@ -27,7 +28,8 @@ find_python() {
 fingerprint() {
     "$venv_python" - <<'PYTHON'
 import hashlib, pathlib, sys
-print(hashlib.sha256(pathlib.Path("pyproject.toml").read_bytes()).hexdigest(), sys.version_info[:2])
+content = b"".join(pathlib.Path(name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
+print(hashlib.sha256(content).hexdigest(), sys.version_info[:2])
 PYTHON
 }
 
@@ -44,6 +46,7 @@ install() {
         fi
     done
     echo "installing rotdis[$1] into .venv, which takes some minutes the first time"
-    "$venv_python" -m pip install --quiet --disable-pip-version-check --editable ".[$1]"
+    "$venv_python" -m pip install --quiet --disable-pip-version-check \
+        --constraint constraints.txt --editable ".[$1]"
     fingerprint >".venv/.rotdis-$1"
 }

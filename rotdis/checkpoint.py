@@ -4,13 +4,16 @@ A workdir holds `config.json` (the configuration, with a format number) and `che
 The newest checkpoint is always kept, and the best ones by a validation metric besides.
 """
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import ml_collections
 import orbax.checkpoint as ocp
+from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import checkpoint_managers
 
@@ -65,17 +68,19 @@ class Checkpoints:
                     keep_checkpoints_without_metrics=False,
                 )
             )
-        self._manager = ocp.CheckpointManager(
-            Path(workdir).resolve() / "checkpoints",
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-                # Without it metrics are not stored at all. What is kept is the policy's decision.
-                best_fn=lambda metrics: metrics[BEST_METRIC],
-                enable_async_checkpointing=True,
-                create=not read_only,
-                read_only=read_only,
-            ),
-        )
+        with _errors_only():
+            self._manager = ocp.CheckpointManager(
+                Path(workdir).resolve() / "checkpoints",
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                    # Without it metrics are not stored at all. What is kept is the policy's
+                    # decision.
+                    best_fn=lambda metrics: metrics[BEST_METRIC],
+                    enable_async_checkpointing=True,
+                    create=not read_only,
+                    read_only=read_only,
+                ),
+            )
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest complete checkpoint, None where there is none."""
@@ -134,6 +139,17 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for saves and releases the folder."""
         self._manager.close()
+
+
+@contextlib.contextmanager
+def _errors_only() -> Iterator[None]:
+    """Keeps Orbax from warning of what was asked for, that a folder be only read."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def holds_checkpoint(workdir: str | Path) -> bool:

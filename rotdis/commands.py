@@ -6,9 +6,10 @@ from pathlib import Path
 import ml_collections
 
 from rotdis import checkpoint, evaluate, inference, packaged, pictures, report, train
+from rotdis.config import describe
 from rotdis.data import prepare
 from rotdis.data.prepare import PreparedData
-from rotdis.errors import ConfigError, RotdisError
+from rotdis.errors import ConfigError, UsageError
 from rotdis.evaluate import Evaluation
 from rotdis.inference import Model
 
@@ -48,11 +49,9 @@ def run(
         RotdisError: something is missing or wrong; the message is for the user.
     """
     if mode != "prepare" and workdir is None:
-        raise RotdisError("--workdir: say in which folder the run is, or shall be")
+        raise UsageError("--workdir: say in which folder the run is, or shall be")
     if mode in ("prepare", "train") and config is None:
-        raise RotdisError(
-            "--config: say which configuration, such as --config=configs/furniture.py"
-        )
+        raise UsageError("--config: say which configuration, such as --config=configs/furniture.py")
     if mode == "prepare":
         prepare_data(config)
     elif mode == "train":
@@ -82,7 +81,7 @@ def prepare_data(config: ml_collections.ConfigDict) -> None:
 
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
     """Trains (or resumes), then evaluates and reports."""
-    print(config)
+    print(describe(config))
     data = train.train(config, workdir)
     if len(data.test):
         report_run(workdir, config)
@@ -145,7 +144,7 @@ def reconstruct_meshes(workdir: str | Path, input_path: str | None, output: str 
     from rotdis import reconstruct  # needs trimesh
 
     if input_path is None:
-        raise RotdisError("--input: say which mesh file or folder of meshes to reconstruct")
+        raise UsageError("--input: say which mesh file or folder of meshes to reconstruct")
     folder = _folder(workdir, output, "reconstruct")
     reconstruct.reconstruct(inference.load(workdir), input_path, folder)
 
@@ -188,5 +187,5 @@ def _folder(workdir: str | Path, output: str | None, name: str) -> Path:
     if output:
         return Path(output)
     if packaged.find(workdir) or Path(workdir).is_file():
-        raise RotdisError(f"--output: say where to write; {workdir} is a model, not a folder")
+        raise UsageError(f"--output: say where to write; {workdir} is a model, not a folder")
     return Path(workdir) / name

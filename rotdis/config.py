@@ -99,6 +99,7 @@ def base_config() -> ml_collections.ConfigDict:
     config.train.checkpoint_every = 100
     config.train.eval_every = 500  # on the validation split
     config.train.keep_best = 1  # checkpoints kept besides the newest, by validation IoU
+    config.train.wandb = ""  # a project of Weights & Biases that gets the metrics too; "" for none
 
     config.eval = ml_collections.ConfigDict()
     config.eval.batch_size = 64
@@ -211,6 +212,11 @@ def _validate_symmetries(values: dict[str, object]) -> None:
         raise ConfigError(f"config.{key}: {error}") from error
     both = sorted(declared.keys() & set(values["eval.oriented_classes"]))
     _require(not both, key, values[key], f"free of eval.oriented_classes ({', '.join(both)})")
+
+
+def describe(config: ml_collections.ConfigDict) -> str:
+    """Returns every field on a line of its own, as the command line would set it."""
+    return "\n".join(f"--config.{key}={value!r}" for key, value in sorted(_flatten(config).items()))
 
 
 def _flatten(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, object]:

@@ -1,15 +1,27 @@
 """Errors whose message is written for the person at the command line, shared by every stage.
 
-`rotdis.main` prints such a message on one line and exits with status 2; every other exception is
-a defect of ours and keeps its traceback.
+`rotdis.main` prints such a message on one line and exits with its `exit_status`; every other
+exception is a defect of ours and keeps its traceback.
 """
 
 
 class RotdisError(Exception):
-    """Something that the user can mend; the message says what is wrong, where, and what to do."""
+    """Something that the user can mend; the message says what is wrong, where, and what to do.
+
+    Attributes:
+        exit_status: what the command line exits with.
+    """
+
+    exit_status = 1
 
 
-class ConfigError(RotdisError):
+class UsageError(RotdisError):
+    """The command line is wrong: an option is unknown, missing, or not one of its values."""
+
+    exit_status = 2
+
+
+class ConfigError(UsageError):
     """A configuration names an unknown key, or holds a value of the wrong type or range."""
 
 

@@ -1,8 +1,11 @@
-"""Stops the training loop between two steps, when a signal asks for it."""
+"""SIGINT (Ctrl-C) and SIGTERM: served between two steps of training, and at once elsewhere."""
 
+import os
 import signal
 
 from rotdis.errors import RotdisError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(RotdisError):
@@ -15,6 +18,35 @@ class Interrupted(RotdisError):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_status = 128 + signal_number
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal came where nothing waits for one; as Ctrl-C always was, it is no `Exception`.
+
+    Attributes:
+        number: of the signal.
+        exit_status: what a shell expects of a process that this signal ended.
+    """
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number, self.exit_status = number, 128 + number
+
+    def __str__(self) -> str:
+        return (
+            f"stopped by {signal.Signals(self.number).name}; what is prepared or saved is kept, "
+            "and the same command goes on from there"
+        )
+
+
+def raise_stopped_on_signals() -> None:
+    """Makes both signals raise `Stopped`; called once, by the command line."""
+    for number in _SIGNALS:
+        signal.signal(number, _raise_stopped)
+
+
+def _raise_stopped(number: int, frame) -> None:
+    raise Stopped(number)
 
 
 class StopSignals:
@@ -30,7 +62,7 @@ class StopSignals:
     def __enter__(self) -> "StopSignals":
         self._previous = {}
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _SIGNALS:
                 self._previous[number] = signal.signal(number, self._request)
         except ValueError:  # not the main thread, as in a notebook's worker: no handlers there
             pass
@@ -39,6 +71,8 @@ class StopSignals:
     def _request(self, number: int, frame) -> None:
         self.requested, self.number = True, number
         signal.signal(number, self._previous[number])
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nstopping after this step (once more: at once, unsaved)\n")
 
     def __exit__(self, *exception) -> None:
         for number, handler in self._previous.items():

@@ -1,6 +1,8 @@
 """The command line: flags, the environment and dispatch; what is done is in the library.
 
 python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config.a.b=value ...]
+
+`--help` explains the rest; its text is in `rotdis.usage`.
 """
 
 import sys
@@ -10,11 +12,13 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from rotdis.errors import RotdisError
+from rotdis import __version__, interrupt, usage
+from rotdis.errors import RotdisError, UsageError
 
+# In the order of `--help`. What a mode does is in `rotdis.commands`.
 _MODES = {
+    "train": "the default: train, or go on where W stands; then evaluate and report",
     "prepare": "voxelize the source and write its shards",
-    "train": "train, or go on where W stands; then evaluate and report",
     "evaluate": "evaluate the best checkpoint of W on the test split",
     "report": "write W/report.html",
     "reconstruct": "infer pose, code and reconstruction of the meshes at --input",
@@ -31,6 +35,7 @@ _EXTRAS = {
     "tensorflow": "tfdata",
     "tensorflow_datasets": "tfdata",
     "websockets": "explore",
+    "wandb": "wandb",
 }
 
 FLAGS = flags.FLAGS
@@ -72,7 +77,7 @@ flags.DEFINE_boolean("browser", True, "For --mode=explore: open the page in the 
 
 def _run(arguments: list[str]) -> None:
     if len(arguments) > 1:
-        raise RotdisError(f"what is {arguments[1]!r}? options are written --name=value")
+        raise UsageError(f"what is {arguments[1]!r}? options are written --name=value")
     from rotdis import commands, config  # after the flags, so that --help is quick
 
     commands.run(
@@ -95,13 +100,20 @@ def _validated(validate: Callable) -> ml_collections.ConfigDict | None:
         validate(config)
     except OSError as error:  # raised at the first use of a configuration that did not load
         reason = str(error).strip().splitlines()[-1].strip()
-        raise RotdisError(f"--config={FLAGS['config'].config_filename}: {reason}") from error
+        raise UsageError(f"--config={FLAGS['config'].config_filename}: {reason}") from error
     return config
 
 
 def _parse(arguments: list[str]) -> list[str]:
     """Parses flags; whatever is wrong with them is the user's to mend, in one line."""
-    if any(argument.lstrip("-").startswith("help") for argument in arguments[1:]):
+    asked = {argument.lstrip("-") for argument in arguments[1:] if argument.startswith("-")}
+    if asked & {"help", "h"}:
+        print(usage.text(_MODES, FLAGS))
+        sys.exit(0)
+    if "version" in asked:
+        print(f"rotdis {__version__}")
+        sys.exit(0)
+    if asked & {"helpfull", "helpshort", "helpxml"}:  # absl's own, with every library's flags
         app.define_help_flags()
         try:
             app.parse_flags_with_usage(arguments)
@@ -111,27 +123,35 @@ def _parse(arguments: list[str]) -> list[str]:
         return FLAGS(arguments)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         message = " ".join(str(error).split())
-        raise RotdisError(f"{message} (see --help)") from error
+        raise UsageError(f"{message} (see --help)") from error
 
 
 def main() -> None:
-    """Runs the command line; exits with 2 on anything that the user can mend."""
+    """Runs the command line.
+
+    Exits with 0 when all is done, 1 for what a message asks the user to mend (and for a defect of
+    ours, which shows its traceback), 2 where it is the command line or the configuration, and like
+    a process that a signal ended (130 for Ctrl-C, 143 for SIGTERM) after one.
+    """
     logging.set_verbosity(logging.ERROR)
+    interrupt.raise_stopped_on_signals()
     try:
         _run(_parse(sys.argv))
-    except RotdisError as error:
-        print(f"rotdis: {error}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_status", 2))
+    except (RotdisError, interrupt.Stopped) as error:
+        _leave(error, error.exit_status)
     except ImportError as error:
         package = (error.name or "").split(".")[0]
         if package not in _EXTRAS:
             raise
-        print(
-            f"rotdis: this needs {package}, which is not installed: "
-            f"pip install -e '.[{_EXTRAS[package]}]'",
-            file=sys.stderr,
+        _leave(
+            f"this needs {package}, which is not installed: pip install -e '.[{_EXTRAS[package]}]'",
+            RotdisError.exit_status,
         )
-        sys.exit(2)
+
+
+def _leave(message: object, status: int) -> None:
+    print(f"rotdis: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

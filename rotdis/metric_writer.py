@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -12,6 +13,16 @@ from tensorboardX import SummaryWriter
 
 _SCALARS = "metrics.jsonl"
 _EVENTS = "tensorboard"
+
+
+class Mirror(Protocol):
+    """Somewhere else where all that is written is to appear, such as `wandb_log.WandbLog`."""
+
+    def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None: ...
+
+    def write_images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class MetricWriter:
@@ -22,17 +33,26 @@ class MetricWriter:
     to forget its events. Not safe for two processes at once; let only process 0 be enabled.
     """
 
-    def __init__(self, workdir: str | Path, *, step: int = 0, enabled: bool = True):
+    def __init__(
+        self,
+        workdir: str | Path,
+        *,
+        step: int = 0,
+        enabled: bool = True,
+        mirror: Mirror | None = None,
+    ):
         """Opens the writer.
 
         Args:
             workdir: the run's folder; made where missing.
             step: the step at which the run stands, 0 for a new one.
             enabled: whether to write at all; if not, every method does nothing.
+            mirror: gets the same scalars and pictures, and is closed with this.
         """
         self._events: SummaryWriter | None = None
         if not enabled:
             return
+        self._mirror = mirror
         workdir = Path(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
         path = workdir / _SCALARS
@@ -57,6 +77,8 @@ class MetricWriter:
         # JSON has no NaN and no infinity.
         row = {k: v if math.isfinite(v) else None for k, v in values.items()}
         self._rows.write(json.dumps({"step": int(step), **row}) + "\n")
+        if self._mirror is not None:
+            self._mirror.write_scalars(int(step), values)
 
     def write_images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> None:
         """Writes pictures, by name."""
@@ -64,6 +86,8 @@ class MetricWriter:
             return
         for name, image in images.items():
             self._events.add_image(name, np.asarray(image), step, dataformats="HWC")
+        if self._mirror is not None:
+            self._mirror.write_images(int(step), images)
 
     def flush(self) -> None:
         """Makes sure that readers see all that was written."""
@@ -77,6 +101,8 @@ class MetricWriter:
             self._rows.close()
             self._events.close()
             self._events = None
+            if self._mirror is not None:
+                self._mirror.close()
 
 
 def read_scalars(

@@ -48,11 +48,14 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         CheckpointError: the workdir cannot be written, or holds another model's run.
         ConfigError: the batch cannot be divided over the devices.
         DataError: the data cannot be prepared, or hold no training objects, or too many.
+        ImportError: `config.train.wandb` names a project, and wandb is not installed.
         Interrupted: SIGINT or SIGTERM came; the state has been saved.
         TrainingError: the loss is not finite; earlier checkpoints are kept.
     """
     workdir = Path(workdir)
     mesh = make_mesh(config.train.batch_size)
+    if config.train.wandb:
+        from rotdis import wandb_log  # where wandb is missing, it is said now
     if checkpoint.holds_checkpoint(workdir):
         checkpoint.check_same_run(workdir, config)
     data = prepare.prepare(config.data)
@@ -70,7 +73,10 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     else:
         state = checkpoints.restore(state, mesh)
     run_steps = _make_runner(model, config, mesh, data, start=int(state.step))
-    writer = MetricWriter(workdir, step=int(state.step), enabled=jax.process_index() == 0)
+    first_process, mirror = jax.process_index() == 0, None
+    if config.train.wandb and first_process:
+        mirror = wandb_log.WandbLog(config.train.wandb, workdir, config.to_dict())
+    writer = MetricWriter(workdir, step=int(state.step), enabled=first_process, mirror=mirror)
     validator = _Validator(config, data, writer)
     try:
         _loop(config, state, run_steps, checkpoints, validator, writer)

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import signal
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -76,7 +77,11 @@ def _process(
     # Spawned, not forked: a fork of a process whose libraries run threads may hang.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+        # Ctrl-C reaches every process of a terminal: the workers, which would show tracebacks,
+        # inherit that it is blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         futures = [pool.submit(_process_chunk, *each) for each in arguments]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         try:
             for future in concurrent.futures.as_completed(futures):
                 yield future.result()
@@ -86,6 +91,10 @@ def _process(
                 "calling script lacks `if __name__ == '__main__':`); what is done is kept: run "
                 "again with --config.data.workers=1"
             ) from error
+        except BaseException:  # stopped: what the workers have in hand would take its time
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -5,6 +5,8 @@ quirks are handled; what it adds is the standard format: several TFRecord shards
 features described, readable by `tfds.builder_from_directory` anywhere.
 """
 
+import contextlib
+import io
 import os
 from pathlib import Path
 
@@ -110,10 +112,11 @@ def write_shards(prepared: PreparedData) -> Path:
     )
     shards = max(_MIN_SHARDS, -(-train.packed.nbytes // _SHARD_BYTES))
     smallest = min(len(getattr(prepared, split)) or shards for split in SPLITS)
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            num_shards=min(shards, smallest), try_download_gcs=False
-        ),
-        file_format="tfrecord",
-    )
+    with contextlib.redirect_stdout(io.StringIO()):  # nothing is downloaded, but it says so
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                num_shards=min(shards, smallest), try_download_gcs=False
+            ),
+            file_format="tfrecord",
+        )
     return Path(str(builder.data_path))

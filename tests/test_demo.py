@@ -1,0 +1,142 @@
+"""The notebook launch/demo.ipynb runs from its first cell to its last, and shows what it says."""
+
+import base64
+import io
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("igl")
+nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("ipykernel")
+pytest.importorskip("ipywidgets")
+import nbformat  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = ROOT / "launch" / "demo.ipynb"
+# In place of the installation, and of a training that deserves the name.
+REPLACED = {
+    "install": f"import sys\nsys.path.insert(0, {str(ROOT)!r})",
+    "parameters": "MODEL, CONFIG = '', 'smoke'\nOBJECTS, STEPS = 40, 10",
+}
+# What a person does to the widgets: turns, chooses a bad file, chooses a good one.
+APPENDED = {
+    "turned": """
+import time
+seconds = []
+for degrees in range(0, 60, 10):
+    began = time.process_time()
+    show("sofa", "x", degrees)
+    seconds.append(time.process_time() - began)
+print("median", np.median(seconds))
+""",
+    "bad": """
+import contextlib
+def choose(name, content):
+    upload.set_state({"value": [{"name": name, "type": "", "size": len(content),
+                                 "content": memoryview(content), "last_modified": 0}]})
+area, result = result, contextlib.nullcontext()
+result.clear_output = lambda wait: None
+choose("bad.off", b"OFF 3 1 0 0")
+""",
+    "good": """
+result = area
+choose("mine.obj", turned("sofa", np.eye(3)).export(file_type="obj").encode())
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    """The executed notebook, its cells by id."""
+    folder = tmp_path_factory.mktemp("demo")
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    for cell in notebook.cells:
+        cell.source = REPLACED.get(cell.id, cell.source)
+    for name, source in APPENDED.items():
+        notebook.cells.append(nbformat.v4.new_code_cell(source, id=name))
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "HOME": str(folder),  # prepared data are kept below it
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
+    client = nbclient.NotebookClient(
+        notebook, timeout=600, resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute(env=environment)
+    return notebook
+
+
+def _outputs(notebook, name):
+    return next(cell for cell in notebook.cells if cell.id == name).outputs
+
+
+def _text(notebook, name):
+    return "".join(o.text for o in _outputs(notebook, name) if o.output_type == "stream")
+
+
+def _pictures(outputs):
+    return [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))))
+        for output in outputs
+        if "image/png" in output.get("data", {})
+    ]
+
+
+def _widget_outputs(notebook):
+    """What stands in the output areas of widgets, in the end."""
+    states = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    return [
+        output
+        for state in states.values()
+        if state["model_name"] == "OutputModel"
+        for output in state["state"]["outputs"]
+    ]
+
+
+def test_it_is_committed_without_outputs_and_with_all_that_the_test_replaces():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs") and cell.get("execution_count") is None, cell.id
+    assert REPLACED.keys() <= {cell.id for cell in notebook.cells}
+
+
+def test_training_says_how_far_it_is_and_nothing_else(notebook):
+    assert "rotdis 0." in _text(notebook, "model") and "16^3 voxels" in _text(notebook, "model")
+    for line in _text(notebook, "model").splitlines():
+        assert re.match(r"prepare|train|  (skipped|quirks|duplicates): |rotdis ", line), line
+
+
+def test_it_shows_eight_views_of_four_objects(notebook):
+    (sheet,) = _pictures(_outputs(notebook, "pictures"))
+    assert sheet.shape[1] > 8 * 128 and sheet.shape[0] > 3 * 128
+    seen = sheet[-3 * 128 : -2 * 128]
+    assert (seen < 200).any(axis=(0, 2)).mean() > 0.4  # objects in every column
+
+
+def test_it_measures_the_poses(notebook):
+    errors = [float(line.split()[-1]) for line in _text(notebook, "errors").splitlines()]
+    assert len(errors) == 4 and all(0 <= error <= 180 for error in errors)
+
+
+def test_the_slider_turns_the_shape_without_compiling_anew(notebook):
+    assert any("widget" in kind for o in _outputs(notebook, "slider") for kind in o["data"])
+    shown = [*_pictures(_widget_outputs(notebook)), *_pictures(_outputs(notebook, "turned"))]
+    assert sum(picture.shape == (240, 240, 3) for picture in shown) == 1 + 6
+    assert float(_text(notebook, "turned").split()[-1]) < 0.5  # 0.1 of a core, at 32^3
+
+
+def test_a_bad_file_gets_a_message_and_a_good_one_its_pose(notebook):
+    assert re.fullmatch(r"\S*bad\.off: .+", _text(notebook, "bad").strip())
+    outputs = _widget_outputs(notebook)
+    text = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
+    pose = np.array(re.findall(r"-?\d+\.\d*", text.split("]]")[0]), float).reshape(4, 4)
+    assert np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=0.01), text
+    assert np.allclose(pose[3], [0, 0, 0, 1])
+    assert any(picture.shape[1] >= 3 * 160 for picture in _pictures(outputs))
