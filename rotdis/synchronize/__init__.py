@@ -19,6 +19,9 @@ from rotdis.synchronize import refine, solve
 from rotdis.synchronize.pairs import Pairs, group_tables, nearest
 
 NEIGHBOURS = 8
+# Of the fields, in sides of the grid. Far-reaching ones tell which of the cube's rotations is right
+# where shapes differ; near ones are sharp, for the tilt.
+_FAR, _NEAR = 0.375, 0.08
 _ROUNDS = 2  # of comparing, solving and refining: a tilt taken out makes comparisons sharper
 _AGREE = 15.0  # degrees: frames so near are one
 _CANDIDATES = 1000  # frames among which the commonest is looked for
@@ -54,15 +57,15 @@ def synchronize(
         agree already, hardly anything is changed.
     """
     before = np.asarray(rotations, np.float64)
-    fields = fields_.distance_fields(voxels)
+    far, near = (fields_.distance_fields(voxels, decay) for decay in (_FAR, _NEAR))
     turns = before
     component = np.zeros(len(before), int)
     pairs = Pairs(np.zeros((0, 2), int), np.zeros((0, 24)))
     for _ in range(_ROUNDS if len(before) > 1 else 0):
-        pairs = nearest(fields_.turned(fields, turns), neighbours)
+        pairs = nearest(fields_.turned(far, turns), neighbours)
         chosen, component = solve.solve(len(turns), *pairs)
         turns = so3.cube_group()[chosen] @ turns
-        turns = refine.refine(fields, turns, _weights(pairs, chosen))
+        turns = refine.refine(near, turns, _weights(pairs, chosen))
     turns = _nearest_rotations(turns)
     for label in np.unique(component) if len(turns) > 1 else ():
         members = component == label

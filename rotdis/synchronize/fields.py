@@ -15,17 +15,19 @@ from scipy import ndimage
 from rotdis.geometry import resample
 
 SIDE = 16  # of the fields: they are smooth
-_DECAY = 0.375  # of the grid's side: where a field has fallen to 1/e
 _CHUNK = 64  # objects at a time
 
 
-def distance_fields(voxels: Float[np.ndarray, "n d d d"]) -> UInt8[np.ndarray, "n 16 16 16"]:
+def distance_fields(
+    voxels: Float[np.ndarray, "n d d d"], decay: float
+) -> UInt8[np.ndarray, "n 16 16 16"]:
     """Returns exp(-distance to the object / decay), 255 for one, zero outside the grid's ball.
 
     Outside of the ball a turned grid has nothing, so what is compared is the ball.
 
     Args:
         voxels: normalized occupancy in [0, 1] or 0 to 255; D is a multiple of 16.
+        decay: the distance at which a field has fallen to 1/e, in sides of the grid.
     """
     side = voxels.shape[1]
     factor = side // SIDE
@@ -36,7 +38,7 @@ def distance_fields(voxels: Float[np.ndarray, "n d d d"]) -> UInt8[np.ndarray, "
         # Half full, or as full as the fullest voxel of something very thin.
         inside = grid >= min(0.5 * (255 if grid.dtype == np.uint8 else 1), grid.max())
         distance = ndimage.distance_transform_edt(~inside)
-        values = ball * np.exp(-distance / (_DECAY * side))
+        values = ball * np.exp(-distance / (decay * side))
         field[:] = np.rint(255 * values.reshape((SIDE, factor) * 3).mean(axis=(1, 3, 5)))
     return fields
 

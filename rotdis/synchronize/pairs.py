@@ -21,6 +21,7 @@ _LANDMARKS = 64  # objects by which all others are described
 _SHORTLIST = 48  # candidates for an object's neighbours
 _CHUNK = 16  # objects at a time: bounds the memory
 _SHARPNESS = 2.0  # of the score; of 1, 2 and 4 it was best, or as good, on generated furniture
+_SMALLEST_SCALE = 0.02  # of a squared field; alike objects of one kind differ by 0.05 to 0.1
 _SCALE_RANK = 4  # the neighbour whose distance is an object's own scale
 
 
@@ -62,13 +63,15 @@ def nearest(fields: UInt8[np.ndarray, "n 16 16 16"], count: int) -> Pairs:
         for i, row in zip(index, distances, strict=False):
             best = np.where(shortlist[i] == i, np.inf, row.min(axis=0))
             order = np.argsort(best, kind="stable")[: min(count, number - 1)]
-            scale[i] = max(best[order[min(_SCALE_RANK, len(order)) - 1]], 1e-3)
+            scale[i] = best[order[min(_SCALE_RANK, len(order)) - 1]]
             for column in order:
                 j = int(shortlist[i, column])
                 values = row[:, column] if i < j else row[_inverses(), column]
                 squares[min(int(i), j), max(int(i), j)] = values
     edges = np.array(sorted(squares))
     values = np.stack([squares[i, j] for i, j in edges.tolist()]).astype(np.float64)
+    # Copies of one part are at no distance at all; then the others must not count for nothing.
+    scale = np.maximum(scale, _SMALLEST_SCALE * np.mean(np.sum(flat**2, axis=1)))
     unit = np.sqrt(scale[edges[:, 0]] * scale[edges[:, 1]])
     return Pairs(edges, np.exp(-_SHARPNESS * values / unit[:, None]))
 

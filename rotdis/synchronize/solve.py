@@ -5,8 +5,9 @@ semidefinite programming", 2011) for the finite group of the cube's 24 rotations
 vector of scores on each pair instead of one measured rotation, since a pair of similar parts often
 fits nearly as well in several ways. Clusters of objects are merged greedily, as in average-linkage
 clustering, each time by the rotation on which the pairs between the two clusters agree best; then
-objects are turned one by one while that helps (iterated conditional modes, Besag, "On the
-Statistical Analysis of Dirty Pictures", 1986).
+objects are turned one by one, at first with some randomness that cools down (Geman and Geman,
+"Stochastic Relaxation, Gibbs Distributions, and the Bayesian Restoration of Images", 1984), since
+merging is easily misled by the first few pairs.
 """
 
 import heapq
@@ -17,6 +18,9 @@ from jaxtyping import Float, Int
 from rotdis.synchronize.pairs import group_tables
 
 _SWEEPS = 30  # at most, over all objects
+_RESTARTS = 4  # annealed ones, of each start
+_HEAT = 0.6  # of an object's typical total score, where annealing begins
+_COOLING = 30  # sweeps of annealing
 
 
 def solve(
@@ -24,8 +28,9 @@ def solve(
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Returns a rotation of the cube for each object, under which the pairs agree best.
 
-    Maximizes the sum over pairs (i, j) of scores[g], g = inverse(g_j) g_i. Two starts are improved
-    locally, the merged clusters and no rotation at all, and the better one is kept.
+    Maximizes the sum over pairs (i, j) of scores[g], g = inverse(g_j) g_i. It starts from no rotation
+    at all and from merged clusters, improves both a few times, and keeps the best; so it is never
+    worse than leaving all objects as they are. The same input gives the same answer.
 
     Args:
         number: N, of objects.
@@ -39,11 +44,14 @@ def solve(
     neighbours = _neighbours(number, edges, scores)
     merged, component = _merge(number, edges, scores)
     best, best_score = None, -np.inf
+    heat = _HEAT * scores.std() * np.sqrt(2 * len(edges) / number) if len(edges) else 0.0
     for start in (np.zeros(number, int), merged):
-        assignment = _improve(start, neighbours)
-        score = objective(assignment, edges, scores)
-        if score > best_score + 1e-6:
-            best, best_score = assignment, score
+        for seed in (None, *range(_RESTARTS)):
+            begun = start if seed is None else _anneal(start, neighbours, heat, seed)
+            assignment = _improve(begun, neighbours)
+            score = objective(assignment, edges, scores)
+            if score > best_score + 1e-6:
+                best, best_score = assignment, score
     return best, component
 
 
@@ -73,24 +81,44 @@ def _neighbours(number, edges, scores) -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
+def _anneal(
+    start: Int[np.ndarray, " n"], neighbours: list, heat: float, seed: int
+) -> Int[np.ndarray, " n"]:
+    """Draws each object's rotation given its neighbours', at falling temperatures."""
+    random = np.random.default_rng(seed)
+    assignment = start.copy()
+    for temperature in np.geomspace(heat, heat / 30, _COOLING) if heat > 0 else ():
+        # The largest of values with Gumbel noise is a draw from their softmax.
+        noise = temperature * random.gumbel(size=(len(assignment), 24))
+        for i, neighbour in enumerate(neighbours):
+            if len(neighbour[0]):
+                assignment[i] = (_wishes(assignment, neighbour) + noise[i]).argmax()
+    return assignment
+
+
 def _improve(start: Int[np.ndarray, " n"], neighbours: list) -> Int[np.ndarray, " n"]:
     """Turns single objects as their neighbours would have it, until none wants to be turned."""
-    products, inverse = group_tables()
     assignment = start.copy()
     for _ in range(_SWEEPS):
         changed = False
-        for i, (others, values) in enumerate(neighbours):
-            if not len(others):
+        for i, neighbour in enumerate(neighbours):
+            if not len(neighbour[0]):
                 continue
-            # (others, 24): the relative rotation if i is turned by each g
-            relative = products[inverse[assignment[others]]]
-            total = np.take_along_axis(values, relative, axis=1).sum(axis=0)
+            total = _wishes(assignment, neighbour)
             best = int(total.argmax())
             if total[best] > total[assignment[i]] + 1e-6:
                 assignment[i], changed = best, True
         if not changed:
             break
     return assignment
+
+
+def _wishes(assignment: Int[np.ndarray, " n"], neighbour: tuple) -> Float[np.ndarray, " 24"]:
+    """Returns the sum of an object's scores for each rotation that it might have."""
+    products, inverse = group_tables()
+    others, values = neighbour
+    relative = products[inverse[assignment[others]]]
+    return values[np.arange(len(others))[:, None], relative].sum(axis=0)
 
 
 def _merge(number, edges, scores) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
