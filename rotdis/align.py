@@ -140,7 +140,6 @@ def _read(
             if len(batch) == BATCH:
                 finish()
         finish()
-        progress.update(len(paths))
     if not kept:
         return [], np.zeros((0, 16, 16, 16), np.uint8), np.zeros((0, 3, 3))
     return kept, np.concatenate(grids), np.concatenate(turns)

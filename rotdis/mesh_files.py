@@ -190,7 +190,7 @@ def encoded(mesh: "trimesh.Trimesh", file_type: str) -> bytes:
 def _moved_obj(data: bytes, matrix: Float[np.ndarray, "4 4"]) -> bytes | None:
     """Moves the lines `v` and `vn` of an OBJ file; None where one of them is not plain."""
     lines = data.split(b"\n")
-    for keyword, part in ((b"v", matrix), (b"vn", matrix * [[1, 1, 1, 0]] * 4)):
+    for keyword, shift in ((b"v", matrix[:3, 3]), (b"vn", 0.0)):
         rows = [
             (number, fields)
             for number, line in enumerate(lines)
@@ -204,7 +204,7 @@ def _moved_obj(data: bytes, matrix: Float[np.ndarray, "4 4"]) -> bytes | None:
             continue
         if points.shape[1:] != (3,) or any(fields[-1] == b"\\" for _, fields in rows):
             return None
-        points = points @ part[:3, :3].T + part[:3, 3]
+        points = points @ matrix[:3, :3].T + shift
         for (number, fields), point in zip(rows, points, strict=True):
             ending = b"\r" if lines[number].endswith(b"\r") else b""
             numbers = [f"{value:.12g}".encode() for value in point]

@@ -143,7 +143,6 @@ def reconstruct(
             if len(batch) == BATCH:
                 finish()
         finish()
-        progress.update(len(paths))
     account.require_some(source)
     mesh_files.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
     archive = io.BytesIO()

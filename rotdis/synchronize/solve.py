@@ -28,7 +28,7 @@ def solve(
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Returns a rotation of the cube for each object, under which the pairs agree best.
 
-    Maximizes the sum over pairs (i, j) of scores[g], g = inverse(g_j) g_i. It starts from no rotation
+    Maximizes the sum over pairs (i, j) of scores[g], g = inverse(g_j) g_i. Starts from no rotation
     at all and from merged clusters, improves both a few times, and keeps the best; so it is never
     worse than leaving all objects as they are. The same input gives the same answer.
 
