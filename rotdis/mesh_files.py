@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rotdis import atomic
-from rotdis.data.meshes import MeshError
+from rotdis.data.meshes import MeshError, read_binvox
 from rotdis.data.off import read_off
 from rotdis.errors import DataError, RotdisError
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import trimesh
 
 FORMATS = ("off", "obj", "stl", "ply", "glb")
-SUFFIXES = tuple(f".{name}" for name in FORMATS)
+# What is read; the surface of binvox's voxels is written as PLY.
+SUFFIXES = (*(f".{name}" for name in FORMATS), ".binvox")
 
 _TEXTURES = ("map_", "bump", "disp", "decal", "refl", "norm")  # statements of a material library
 
@@ -76,17 +77,19 @@ def output_names(names: Sequence[str], mesh_format: str | None) -> list[str]:
         mesh_format: one of `FORMATS`; None keeps each file's own. `chair.stl` becomes `chair.obj`,
             or `chair.stl.obj` where another file would become `chair.obj` too.
     """
-    if mesh_format is None:
-        wanted = list(names)
-    else:
-        wanted = [str(PurePosixPath(name).with_suffix(f".{mesh_format}")) for name in names]
+    wanted = []
+    for name in names:
+        path = PurePosixPath(name)
+        own = path.suffix.lower().lstrip(".") in FORMATS
+        suffix = f".{mesh_format}" if mesh_format else path.suffix if own else ".ply"
+        wanted.append(str(path.with_suffix(suffix)))
     alike = Counter(name.lower() for name in wanted)
     taken: set[str] = set()
     result = []
     for name, short in zip(names, wanted, strict=True):
         suffix = PurePosixPath(short).suffix
         chosen, number = short, 2
-        if alike[short.lower()] > 1 and mesh_format is not None:
+        if alike[short.lower()] > 1:
             chosen = name if name.endswith(suffix) else f"{name}{suffix}"
         while chosen.lower() in taken:
             chosen, number = f"{short[: -len(suffix)]}_{number}{suffix}", number + 1
@@ -162,7 +165,9 @@ def moved(path: Path, matrix: Float[np.ndarray, "4 4"], file_type: str) -> bytes
         content = _moved_obj(path.read_bytes(), matrix)
         if content is not None:
             return content
-    if own_type == "off":
+    if own_type == "binvox":
+        scene = trimesh.Scene(read_binvox(path.read_bytes()))
+    elif own_type == "off":
         vertices, faces, _ = read_off(path.read_bytes())
         scene = trimesh.Scene(trimesh.Trimesh(vertices, faces, process=False))
     else:

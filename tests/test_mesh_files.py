@@ -129,6 +129,7 @@ def test_meshes_are_found_in_subfolders_and_results_are_not(tmp_path):
         (["a.stl", "a.obj", "a.ply"], "ply", ["a.stl.ply", "a.obj.ply", "a.ply"]),
         (["a.stl", "a.obj", "a.stl.ply"], "ply", ["a.stl.ply", "a.obj.ply", "a.stl_2.ply"]),
         (["A.stl", "a.stl"], None, ["A.stl", "a_2.stl"]),
+        (["a.binvox", "b.binvox", "b.ply"], None, ["a.ply", "b.binvox.ply", "b.ply"]),
     ],
 )
 def test_no_two_results_are_called_alike(names, mesh_format, expected):
@@ -154,3 +155,14 @@ def test_a_file_that_cannot_be_written_in_a_format_says_so(tmp_path):
         mesh_files.write_moved(tmp_path / "a.ply", MATRIX, tmp_path / "b.stl")
     assert not (tmp_path / "b.stl").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["a.ply"]
+
+
+def test_voxels_of_binvox_lie_where_the_mesh_lay(tmp_path):
+    grid = np.zeros((8, 8, 8), bool)
+    grid[1:3, 1:5, 1:7] = True
+    voxels = trimesh.voxel.VoxelGrid(grid, transform=np.diag([0.5, 0.5, 0.5, 1]))
+    (tmp_path / "a.binvox").write_bytes(voxels.export(file_type="binvox"))
+    mesh = meshes.load_mesh(tmp_path / "a.binvox").mesh
+    assert np.allclose(mesh.extents, [1, 2, 3], atol=0.01)
+    mesh_files.write_moved(tmp_path / "a.binvox", MATRIX, tmp_path / "a.ply")
+    assert np.isclose(trimesh.load_mesh(tmp_path / "a.ply").volume, mesh.volume, rtol=1e-3)

@@ -92,9 +92,7 @@ def test_the_codes_are_those_of_the_files_in_order(folder, tmp_path):
 
 def test_bad_files_are_reported_and_skipped(folder, tmp_path, capsys):
     (folder / "cut.off").write_text("OFF\n3 1 0\n0 0 0\n")
-    (folder / "flat.stl").write_bytes(
-        trimesh.Trimesh(np.eye(3), [[0, 1, 2]]).export(file_type="stl")
-    )
+    trimesh.Trimesh(np.eye(3), [[0, 1, 2]]).export(folder / "flat.stl")
     (folder / "empty.glb").touch()
     rows = reconstruct.reconstruct(_Model(), folder, tmp_path / "out")
     assert [row["file"] for row in rows] == ["a/b_c.obj", "a_b/c.obj"]
@@ -136,12 +134,12 @@ def test_many_files_are_read_by_several_processes_in_order(tmp_path):
     paths = []
     for number in range(130):
         paths.append(tmp_path / f"{number:03d}.stl")
-        trimesh.creation.box((1, 1, 1 + number)).export(paths[-1])
+        trimesh.creation.box((1, 1, 1 + number / 50)).export(paths[-1])
     paths[7].write_text("solid nothing")
     names = [path.name for path in paths]
     account = Account(names)
     found = list(voxelize_files(paths, names, 16, 1, account, workers=2))
     assert [one.index for one in found] == [i for i in range(130) if i != 7]
-    radii = [np.linalg.norm([1, 1, 1 + one.index]) / 2 for one in found]
+    radii = [np.linalg.norm([1, 1, 1 + one.index / 50]) / 2 for one in found]
     assert np.allclose([one.radius for one in found], radii, rtol=1e-5)
     assert list(account.skipped) == ["007.stl"]
