@@ -29,20 +29,23 @@ def run(
     workdir: str | None,
     input_path: str | None = None,
     output: str | None = None,
-    mesh_format: str = "ply",
+    mesh_format: str | None = None,
+    align_by: str = "folder",
     page: Page = Page(),
 ) -> None:
     """Runs a mode.
 
     Args:
-        mode: "prepare", "train", "evaluate", "report", "reconstruct", "generate", "explore"
-            or "export".
+        mode: "prepare", "train", "evaluate", "report", "reconstruct", "align", "generate",
+            "explore" or "export".
         config: a validated configuration; evaluation and report do without and take the run's.
-        workdir: the run's folder; "prepare" does without, and "reconstruct", "generate" and
-            "explore" take whatever `inference.load` takes.
-        input_path: meshes to reconstruct, or to generate from.
+        workdir: the run's folder; "prepare" does without, and "reconstruct", "align", "generate"
+            and "explore" take whatever `inference.load` takes.
+        input_path: meshes to reconstruct, to align, or to generate from.
         output: the folder to write into, or the file to export to.
-        mesh_format: of the meshes that are generated.
+        mesh_format: of the meshes that are written; by default PLY for generated ones, and each
+            file's own format for the user's.
+        align_by: what shares a frame, one of `align.KINDS`.
         page: of "explore".
 
     Raises:
@@ -61,9 +64,11 @@ def run(
     elif mode == "report":
         report_run(workdir, config)
     elif mode == "reconstruct":
-        reconstruct_meshes(workdir, input_path, output)
+        reconstruct_meshes(workdir, input_path, output, mesh_format)
+    elif mode == "align":
+        align_meshes(workdir, input_path, output, mesh_format, align_by)
     elif mode == "generate":
-        generate_shapes(workdir, input_path, output, mesh_format)
+        generate_shapes(workdir, input_path, output, mesh_format or "ply")
     elif mode == "explore":
         explore_model(workdir, page)
     else:
@@ -139,14 +144,37 @@ def report_run(workdir: str | Path, config: ml_collections.ConfigDict | None = N
     print(f"report: {report.write_report(workdir, model, data.test, evaluation)}")
 
 
-def reconstruct_meshes(workdir: str | Path, input_path: str | None, output: str | None) -> None:
+def reconstruct_meshes(
+    workdir: str | Path,
+    input_path: str | None,
+    output: str | None,
+    mesh_format: str | None = None,
+) -> None:
     """Infers pose, code and reconstruction of every mesh at `input_path`."""
     from rotdis import reconstruct  # needs trimesh
 
     if input_path is None:
         raise UsageError("--input: say which mesh file or folder of meshes to reconstruct")
     folder = _folder(workdir, output, "reconstruct")
-    reconstruct.reconstruct(inference.load(workdir), input_path, folder)
+    model = inference.load(workdir)
+    reconstruct.reconstruct(model, input_path, folder, mesh_format=mesh_format, workers=0)
+
+
+def align_meshes(
+    workdir: str | Path,
+    input_path: str | None,
+    output: str | None,
+    mesh_format: str | None = None,
+    align_by: str = "folder",
+) -> None:
+    """Turns the meshes at `input_path` into a common frame."""
+    from rotdis import align  # needs trimesh
+
+    if input_path is None:
+        raise UsageError("--input: say which folder of meshes to align")
+    folder = _folder(workdir, output, "aligned")
+    model = inference.load(workdir)
+    align.align(model, input_path, folder, by=align_by, mesh_format=mesh_format, workers=0)
 
 
 def generate_shapes(

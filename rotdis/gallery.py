@@ -10,8 +10,8 @@ from rotdis import generate, surfaces
 from rotdis.data import furniture, normalize
 from rotdis.errors import RotdisError
 from rotdis.inference import Model
+from rotdis.mesh_files import find_meshes
 from rotdis.pictures import contact_sheet, draw
-from rotdis.reconstruct import find_meshes
 from rotdis.render import CANONICAL_COLOR, INPUT_COLOR, RECONSTRUCTION_COLOR
 
 _SAMPLES, _STEPS = 8, 8

@@ -22,6 +22,7 @@ _MODES = {
     "evaluate": "evaluate the best checkpoint of W on the test split",
     "report": "write W/report.html",
     "reconstruct": "infer pose, code and reconstruction of the meshes at --input",
+    "align": "turn the meshes at --input into one common frame",
     "generate": "sample, interpolate and turn shapes: pictures and meshes",
     "explore": "open a local page on which objects can be turned and reshaped",
     "export": "write the best checkpoint of W as one small file",
@@ -43,7 +44,7 @@ config_flags.DEFINE_config_file("config", None, "The configuration, a Python fil
 flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of the run: checkpoints, logs, metrics, report. For reconstruct, generate and "
+    "Folder of the run: checkpoints, logs, metrics, report. For reconstruct, align, generate and "
     "explore also a packaged model's name, or an exported file.",
 )
 flags.DEFINE_enum(
@@ -52,17 +53,26 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "input",
     None,
-    "A mesh file, or a folder of them. For --mode=reconstruct; for --mode=generate the objects to "
-    "interpolate and turn [generated furniture].",
+    "A mesh file, or a folder of them (OFF, OBJ, STL, PLY, GLB). For --mode=reconstruct and align; "
+    "for --mode=generate the objects to interpolate and turn [generated furniture].",
 )
 flags.DEFINE_string(
     "output",
     None,
-    "Where to write. For --mode=reconstruct [W/reconstruct] and generate [W/generated] a folder, "
-    "for export a file NAME.rotdis [named after W, in W].",
+    "Where to write. For --mode=reconstruct [W/reconstruct], align [W/aligned] and generate "
+    "[W/generated] a folder, for export a file NAME.rotdis [named after W, in W].",
 )
 flags.DEFINE_enum(
-    "mesh_format", "ply", ["ply", "obj", "glb"], "For --mode=generate: of the meshes."
+    "mesh_format",
+    None,
+    ["off", "obj", "stl", "ply", "glb"],
+    "Of the meshes written by --mode=generate [ply], reconstruct and align [each file's own].",
+)
+flags.DEFINE_enum(
+    "align_by",
+    "folder",
+    ["folder", "all"],
+    "What gets a common frame by --mode=align: each folder's meshes, being of one kind, or all.",
 )
 flags.DEFINE_string(
     "host",
@@ -87,7 +97,8 @@ def _run(arguments: list[str]) -> None:
         input_path=FLAGS.input,
         output=FLAGS.output,
         mesh_format=FLAGS.mesh_format,
-        page=commands.Page(FLAGS.host, FLAGS.port, FLAGS.browser),
+    "Folder of the run: checkpoints, logs, metrics, report. For reconstruct, align, generate and "
+    "explore also a packaged model's name, or an exported file.",
     )
 
 

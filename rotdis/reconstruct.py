@@ -1,76 +1,154 @@
 """A trained model on the user's meshes: pose, canonical mesh, reconstruction, code of each."""
 
+import dataclasses
 import io
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
-from rotdis import atomic, surfaces
+from rotdis import mesh_files, pictures, surfaces
 from rotdis.data import meshes, normalize, voxelize
-from rotdis.errors import DataError, RotdisError
-from rotdis.inference import Model
-from rotdis.pictures import contact_sheet, draw
+from rotdis.inference import BATCH, Model
+from rotdis.mesh_batches import Account, Voxelized, voxelize_files
+from rotdis.mesh_files import SUFFIXES, find_meshes
 from rotdis.progress import Progress
 from rotdis.render import CANONICAL_COLOR, INPUT_COLOR, RECONSTRUCTION_COLOR
 
-SUFFIXES = (".off", ".obj", ".stl", ".ply", ".glb")
-_BATCH = 32
+if TYPE_CHECKING:
+    import trimesh
+
+__all__ = ["SUFFIXES", "Reconstruction", "find_meshes", "infer", "pose_matrix", "reconstruct"]
+
+# Hypotheses nearer to each other than this are one pose; their weights add up.
+SAME_POSE = 30.0  # degrees
 
 
-def reconstruct(model: Model, source: str | Path, output: str | Path) -> list[dict]:
-    """Infers the pose of every mesh and writes what follows from it.
+@dataclasses.dataclass(frozen=True)
+class Reconstruction:
+    """What a model says of one mesh.
 
-    Into `output`: `poses.json`, a row per mesh with its `file`, its `pose` (4x4, rigid; it maps the
-    mesh's points into the canonical frame, the centre of the smallest enclosing ball to the
-    origin), the `weight` of that pose's hypothesis, and the `runner_up` with its own; `codes.npz`
-    with the codes `z_mean` of all and the files they are of (`source`); and for each mesh NAME
-    `NAME_canonical.ply`, the mesh in the canonical frame, `NAME_reconstruction.ply` beside it, and
-    the picture `NAME.png`. A file that cannot be used is reported and left out.
+    Attributes:
+        pose: the rigid motion that maps the mesh's points into the canonical frame; the centre of
+            its smallest enclosing ball goes to the origin. No scaling: units are the mesh's own.
+        weight: the share of the pose posterior that lies within 30 degrees of it; None where the
+            model has no posterior.
+        runner_up: the heaviest hypothesis that is another pose (farther off than 30 degrees), as
+            such a motion; None where there is none.
+        runner_up_weight: the share of the posterior within 30 degrees of it.
+        z: code of the shape, the same for every orientation.
+        occupancy: the decoded shape in the canonical frame, probabilities.
+        radius: of the smallest enclosing ball, in the mesh's units.
+    """
+
+    pose: Float[np.ndarray, "4 4"]
+    weight: float | None
+    runner_up: Float[np.ndarray, "4 4"] | None
+    runner_up_weight: float | None
+    z: Float[np.ndarray, " l"]
+    occupancy: Float[np.ndarray, "d d d"]
+    radius: float
+
+    def mesh(self) -> "trimesh.Trimesh":
+        """Returns the reconstruction as a mesh, in the canonical frame and the mesh's units."""
+        return surfaces.surface(self.occupancy, self.radius)
+
+
+def infer(model: Model, sources: Iterable["trimesh.Trimesh | str | Path"]) -> list[Reconstruction]:
+    """Infers the poses and shapes of meshes; nothing is written.
+
+    `mesh.apply_transform(result.pose)` turns a mesh upright into the canonical frame.
+
+    Args:
+        model: the trained model.
+        sources: meshes, or paths of mesh files.
+
+    Raises:
+        MeshError: one of them is damaged or encloses no volume.
+    """
+    found = []
+    for index, source in enumerate(sources):
+        load = meshes.load_mesh if isinstance(source, str | Path) else meshes.clean_mesh
+        mesh = load(source).mesh
+        centre, radius = normalize.enclosing_ball(mesh.vertices)
+        found.append(Voxelized(index, centre, radius, voxelize.voxelize(mesh, model.resolution, 2)))
+    return _infer(model, found) if found else []
+
+
+def reconstruct(
+    model: Model,
+    source: str | Path,
+    output: str | Path,
+    *,
+    mesh_format: str | None = None,
+    workers: int = 1,
+) -> list[dict]:
+    """Infers the pose of every mesh of a folder and writes what follows from it.
+
+    Into `output`, for a mesh NAME (its path below the folder):
+
+    - `canonical/NAME`: the mesh turned upright into the canonical frame, units as they were;
+    - `reconstruction/NAME`: what the model makes of it, in the same frame and units;
+    - `pictures/NAME.png`: the input, its canonical form, the reconstruction;
+    - `poses.json`, a list with a row for each mesh: `file`; `pose`, 4x4, rigid, row by row, which
+      maps the mesh's points (columns x, y, z, 1) into the canonical frame, the centre of the
+      smallest enclosing ball to the origin; `weight`, the share of the pose posterior within 30
+      degrees; `runner_up`, the heaviest other pose, likewise with `pose` and `weight` (both are
+      null for a model without a posterior); and `canonical`, `reconstruction` (null where it has
+      no surface) and `picture`, the files written for it;
+    - `codes.npz`: `z_mean` (N, L), the codes of all, and `source`, the files that they are of;
+    - `report.json`: how many were done, and which were skipped, why.
 
     Args:
         model: the trained model.
         source: a mesh file, or a folder that is searched with all its subfolders.
         output: a folder, made where missing.
+        mesh_format: of the meshes written, one of `mesh_files.FORMATS`; each file's own by default.
+        workers: processes that read meshes; 0 is one per core.
 
     Returns:
         The rows of `poses.json`.
 
     Raises:
         DataError: there is no such file or folder, or nothing in it can be used.
-        MeshError: the one file given cannot be used.
+        RotdisError: the output cannot be written, or would replace an input.
     """
     source, output = Path(source), Path(output)
-    paths = [path for path in find_meshes(source) if output not in path.parents]
-    output.mkdir(parents=True, exist_ok=True)
-    rows, codes, skipped = [], [], []
+    paths = find_meshes(source, output)
+    names = mesh_files.relative_names(paths, source)
+    targets = mesh_files.output_names(names, mesh_format)
+    planned = [output / kind / name for kind in ("canonical", "reconstruction") for name in targets]
+    mesh_files.check_output(source, output, paths, planned)
+    account = Account(names)
+    rows, codes, batch = [], [], []
     with Progress(len(paths), label="reconstruct", unit="file") as progress:
-        for start in range(0, len(paths), _BATCH):
-            loaded = []
-            for path in paths[start : start + _BATCH]:
-                try:
-                    mesh = meshes.load_mesh(path).mesh
-                    loaded.append((path, mesh, voxelize.voxelize(mesh, model.resolution, 2)))
-                except RotdisError as error:
-                    if path == source:
-                        raise
-                    skipped.append(str(error))
-            if loaded:
-                new_rows, new_codes = _process(model, loaded, source, output)
-                rows += new_rows
-                codes.append(new_codes)
-            progress.update(min(start + _BATCH, len(paths)))
-    for message in skipped:
-        print(f"skipped: {message}")
-    if not rows:
-        raise DataError(f"{source}: none of its {len(paths)} meshes could be used (see above)")
-    atomic.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
+
+        def finish() -> None:
+            for one, result, sheet in _with_pictures(model, batch):
+                place = paths[one.index], names[one.index], targets[one.index]
+                row = _write(result, sheet, *place, output, account)
+                if row is not None:
+                    rows.append(row)
+                    codes.append(result.z)
+                progress.update(one.index + 1)
+            batch.clear()
+
+        for one in voxelize_files(paths, names, model.resolution, 2, account, workers):
+            batch.append(one)
+            if len(batch) == BATCH:
+                finish()
+        finish()
+    account.require_some(source)
+    mesh_files.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
     archive = io.BytesIO()
-    np.savez(archive, source=[row["file"] for row in rows], z_mean=np.concatenate(codes))
-    atomic.write(output / "codes.npz", archive.getvalue())
-    print(f"{len(rows)} meshes reconstructed, {len(skipped)} skipped: {output}")
+    np.savez(archive, source=[row["file"] for row in rows], z_mean=np.stack(codes))
+    mesh_files.write(output / "codes.npz", archive.getvalue())
+    account.close(output, "reconstruct")
     return rows
 
 
@@ -78,66 +156,88 @@ def pose_matrix(
     centre: Float[np.ndarray, " 3"], rotation: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "4 4"]:
     """Returns the rigid motion of an object with inferred `rotation` into the canonical frame."""
+    # The networks' matrices are rotations to single precision; the user's coordinates have more.
+    back = Rotation.from_matrix(rotation).as_matrix().T
     pose = np.eye(4)
-    pose[:3, :3] = rotation.T
-    pose[:3, 3] = -rotation.T @ centre
+    pose[:3, :3] = back
+    pose[:3, 3] = -back @ centre
     return pose
 
 
-def find_meshes(source: str | Path) -> list[Path]:
-    """Returns the mesh file, or all of a folder and its subfolders, sorted.
-
-    Raises:
-        DataError: there is no such file or folder, or no mesh in it.
-    """
-    source = Path(source)
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise DataError(f"--input: there is no file or folder {source}")
-    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise DataError(f"--input: {source} holds no mesh ({', '.join(SUFFIXES)})")
-    return paths
-
-
-def _process(
-    model: Model, loaded: list, source: Path, output: Path
-) -> tuple[list[dict], np.ndarray]:
-    voxels = np.stack([grid for _, _, grid in loaded])
-    code = model.encode(voxels)
-    canonical = model.canonicalize(voxels)
+def _infer(model: Model, found: Sequence[Voxelized]) -> list[Reconstruction]:
+    code = model.encode(np.stack([one.voxels for one in found]))
     upright = np.broadcast_to(np.eye(3, dtype=np.float32), code.rotation.shape)
-    decoded = model.decode(code.z_mean, upright if code.posterior else code.rotation)
-    pictures = zip(
-        draw(voxels, INPUT_COLOR),
-        draw(canonical, CANONICAL_COLOR),
-        draw(decoded, RECONSTRUCTION_COLOR),
-        strict=True,
-    )
-    rows = []
-    for index, ((path, mesh, _), pictured) in enumerate(zip(loaded, pictures, strict=True)):
-        centre, radius = normalize.enclosing_ball(mesh.vertices)
-        name = path.relative_to(source).as_posix() if source.is_dir() else path.name
-        row = {"file": name, "pose": pose_matrix(centre, code.rotation[index]).tolist()}
+    # A model that was trained without poses decodes the object as it lies.
+    occupancy = model.decode(code.z_mean, upright)
+    results = []
+    for index, one in enumerate(found):
+        weight = second = second_weight = None
         if code.posterior is not None:
             weights = np.exp(code.posterior.log_weights[index])
             hypotheses = code.posterior.rotations[index]
-            chosen = np.argmin(np.sum((hypotheses - code.rotation[index]) ** 2, axis=(1, 2)))
-            runner_up = np.argmax(np.where(np.arange(len(weights)) == chosen, -1, weights))
-            second = hypotheses[runner_up]
-            row["weight"] = float(weights[chosen])
-            row["runner_up"] = {
-                "pose": pose_matrix(centre, second).tolist(),
-                "weight": float(weights[runner_up]),
-            }
-        rows.append(row)
-        (output / name).parent.mkdir(parents=True, exist_ok=True)
-        posed = mesh.copy()
-        posed.apply_transform(np.asarray(row["pose"]))
-        surfaces.save(posed, output / f"{name}_canonical.ply")
-        rebuilt = surfaces.surface(decoded[index], radius)
-        surfaces.save(rebuilt, output / f"{name}_reconstruction.ply")
-        sheet = contact_sheet([list(pictured)], column_labels=["input", "canonical", "decoded"])
-        Image.fromarray(sheet).save(output / f"{name}.png")
-    return rows, code.z_mean
+            near = _near(hypotheses, code.rotation[index])
+            weight = float(weights[near].sum())
+            if not near.all():
+                best = hypotheses[np.argmax(np.where(near, -1, weights))]
+                second = pose_matrix(one.centre, best)
+                second_weight = float(weights[_near(hypotheses, best) & ~near].sum())
+        pose = pose_matrix(one.centre, code.rotation[index])
+        rest = code.z_mean[index], occupancy[index], one.radius
+        results.append(Reconstruction(pose, weight, second, second_weight, *rest))
+    return results
+
+
+def _near(hypotheses: Float[np.ndarray, "h 3 3"], rotation: Float[np.ndarray, "3 3"]) -> np.ndarray:
+    trace = np.einsum("hij,ij->h", hypotheses, rotation)
+    return trace > 1 + 2 * np.cos(np.radians(SAME_POSE))
+
+
+def _with_pictures(model: Model, found: list[Voxelized]):
+    """Yields each object with its result and its picture."""
+    if not found:
+        return
+    results = _infer(model, found)
+    voxels = np.stack([one.voxels for one in found])
+    poses = np.stack([result.pose[:3, :3] for result in results]).astype(np.float32)
+    rows = zip(
+        pictures.draw(voxels, INPUT_COLOR),
+        pictures.draw(np.asarray(pictures.turn(voxels, poses)), CANONICAL_COLOR),
+        pictures.draw([result.occupancy for result in results], RECONSTRUCTION_COLOR),
+        strict=True,
+    )
+    columns = ["input", "canonical", "reconstruction"]
+    for one, result, row in zip(found, results, rows, strict=True):
+        yield one, result, pictures.contact_sheet([list(row)], column_labels=columns)
+
+
+def _write(
+    result: Reconstruction,
+    sheet: np.ndarray,
+    path: Path,
+    name: str,
+    target: str,
+    output: Path,
+    account: Account,
+) -> dict | None:
+    """Writes one mesh's files and returns its row; None where that cannot be done."""
+    row = {"file": name, "pose": result.pose.tolist(), "weight": result.weight, "runner_up": None}
+    if result.runner_up is not None:
+        row["runner_up"] = {"pose": result.runner_up.tolist(), "weight": result.runner_up_weight}
+    row["canonical"] = f"canonical/{target}"
+    try:
+        mesh_files.write_moved(path, result.pose, output / row["canonical"])
+    except meshes.MeshError as error:
+        account.skip(name, error)
+        return None
+    rebuilt, row["reconstruction"] = result.mesh(), None
+    place = output / "reconstruction" / target
+    if len(rebuilt.faces):
+        row["reconstruction"] = f"reconstruction/{target}"
+        mesh_files.write(place, mesh_files.encoded(rebuilt, place.suffix.lower().lstrip(".")))
+    else:
+        place.unlink(missing_ok=True)  # one of an earlier call
+    row["picture"] = f"pictures/{name}.png"
+    stream = io.BytesIO()
+    Image.fromarray(sheet).save(stream, "PNG", optimize=True)
+    mesh_files.write(output / row["picture"], stream.getvalue())
+    return row

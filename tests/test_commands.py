@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("igl")
-from rotdis import commands, gallery, inference, packaged  # noqa: E402
+from rotdis import align, commands, gallery, inference, packaged  # noqa: E402
 from rotdis.errors import CheckpointError, RotdisError  # noqa: E402
 from rotdis.packaged import export  # noqa: E402
 
@@ -16,6 +16,7 @@ def written(monkeypatch):
     monkeypatch.setattr(
         gallery, "write_gallery", lambda _, place, *rest, **more: places.append(place)
     )
+    monkeypatch.setattr(align, "align", lambda _, source, place, **more: places.append(place))
     monkeypatch.setattr(export, "export", lambda _, place: places.append(place))
     return places
 
@@ -25,8 +26,10 @@ def test_a_run_is_written_into_unless_told_otherwise(written, tmp_path):
     run.mkdir()
     commands.run("generate", None, str(run))
     commands.run("generate", None, str(run), output=str(tmp_path / "else"))
+    commands.run("align", None, str(run), input_path="parts")
     commands.run("export", None, str(run))
-    assert written == [run / "generated", tmp_path / "else", run / "chairs.rotdis"]
+    places = [run / "generated", tmp_path / "else", run / "aligned", run / "chairs.rotdis"]
+    assert written == places
 
 
 def test_a_model_that_is_no_folder_needs_to_be_told_where(written, tmp_path, monkeypatch):

@@ -183,11 +183,14 @@ def test_meshes_are_reconstructed_and_bad_ones_skipped(run, tmp_path):
     assert np.allclose(rows[0]["pose"], rows[1]["pose"], atol=1e-2)
     import trimesh
 
-    turned = trimesh.load_mesh(tmp_path / "out" / "chair.obj_canonical.ply")
+    turned = trimesh.load_mesh(tmp_path / "out" / "canonical" / "chair.obj")
     expected = trimesh.load_mesh(folder / "chair.obj").apply_transform(rows[0]["pose"])
     assert np.allclose(turned.bounds, expected.bounds, atol=1e-4)
     codes = np.load(tmp_path / "out" / "codes.npz")
     assert codes["z_mean"].shape == (2, 8)
+    _run("--mode=align", f"--workdir={run[0]}", f"--input={folder}", "--align_by=all",
+         f"--output={tmp_path / 'aligned'}")  # fmt: skip
+    assert (tmp_path / "aligned" / "chair.stl").exists()
     for path in [folder / "bad.off", tmp_path / "nothing"]:
         result = _run("--mode=reconstruct", f"--workdir={run[0]}", f"--input={path}", status=1)
         assert path.name in result.stderr and len(result.stderr.strip().splitlines()) == 1

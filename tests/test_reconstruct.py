@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from rotdis import reconstruct
 from rotdis.data.normalize import enclosing_ball
 from rotdis.geometry import so3
+from rotdis.mesh_batches import Account, voxelize_files
 from rotdis.models.pose import PosePosterior
 from rotdis.models.rotation_vae import Code
 
@@ -61,18 +63,83 @@ def test_the_weight_is_the_poses_own_and_the_runner_up_is_another(folder, tmp_pa
 
 def test_the_pose_maps_the_mesh_into_the_canonical_frame(folder, tmp_path):
     rows = reconstruct.reconstruct(_Model(), folder, tmp_path / "out")
-    mesh = trimesh.load_mesh(folder / rows[0]["file"])
-    posed = trimesh.load_mesh(tmp_path / "out" / f"{rows[0]['file']}_canonical.ply")
-    moved = mesh.copy().apply_transform(np.asarray(rows[0]["pose"]))
-    assert np.allclose(np.sort(moved.bounds), np.sort(posed.bounds), atol=1e-5)
+    mesh = trimesh.load_mesh(folder / rows[0]["file"], process=False)
+    posed = trimesh.load_mesh(tmp_path / "out" / rows[0]["canonical"], process=False)
+    expected = trimesh.transform_points(mesh.vertices, rows[0]["pose"])
+    assert np.allclose(posed.vertices, expected, atol=1e-6)
     centre, radius = enclosing_ball(posed.vertices)
     assert np.allclose(centre, 0, atol=1e-5)
     assert np.isclose(radius, np.linalg.norm([1, 2, 3]) / 2, atol=1e-5)
+    rebuilt = trimesh.load_mesh(tmp_path / "out" / rows[0]["reconstruction"])
+    assert np.allclose(rebuilt.bounds.sum(axis=0), 0, atol=1e-3)  # about the same centre
 
 
 def test_files_of_like_names_do_not_overwrite_each_other_nor_are_results_read_again(folder):
     for _ in range(2):
         rows = reconstruct.reconstruct(_Model(), folder, folder / "out")
         assert [row["file"] for row in rows] == ["a/b_c.obj", "a_b/c.obj"]
-    assert len(list((folder / "out").rglob("*_canonical.ply"))) == 2
+    assert len(list((folder / "out" / "canonical").rglob("*.obj"))) == 2
     assert len(list((folder / "out").rglob("*.png"))) == 2
+
+
+def test_the_codes_are_those_of_the_files_in_order(folder, tmp_path):
+    reconstruct.reconstruct(_Model(), folder, tmp_path / "out", mesh_format="glb")
+    with np.load(tmp_path / "out" / "codes.npz") as codes:
+        assert codes["source"].tolist() == ["a/b_c.obj", "a_b/c.obj"]
+        assert codes["z_mean"].shape == (2, 4)
+    assert (tmp_path / "out" / "canonical" / "a" / "b_c.glb").exists()
+
+
+def test_bad_files_are_reported_and_skipped(folder, tmp_path, capsys):
+    (folder / "cut.off").write_text("OFF\n3 1 0\n0 0 0\n")
+    trimesh.Trimesh(np.eye(3), [[0, 1, 2]]).export(folder / "flat.stl")
+    (folder / "empty.glb").touch()
+    rows = reconstruct.reconstruct(_Model(), folder, tmp_path / "out")
+    assert [row["file"] for row in rows] == ["a/b_c.obj", "a_b/c.obj"]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [row["file"] for row in report["skipped"]] == ["cut.off", "empty.glb", "flat.stl"]
+    assert all(row["reason"].startswith(row["file"]) for row in report["skipped"])
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last.startswith("reconstruct: 2 of 5 done") and last.endswith("report.json")
+
+
+def test_hypotheses_that_are_one_pose_share_their_weight(folder, tmp_path):
+    near = GROUP.copy()
+    near[4] = GROUP[3] @ Rotation.from_rotvec([0, 0, 10], degrees=True).as_matrix()
+    model = _Model()
+    encode = model.encode
+
+    def lean(voxels):
+        code = encode(voxels)
+        rotations = np.broadcast_to(near, (len(voxels), 24, 3, 3))
+        return code.replace(posterior=code.posterior.replace(rotations=rotations))
+
+    model.encode = lean
+    row = reconstruct.reconstruct(model, folder, tmp_path / "out")[0]
+    assert np.isclose(row["weight"], 0.31) and np.isclose(row["runner_up"]["weight"], 0.48)
+
+
+def test_in_python_meshes_and_paths_are_taken_alike(folder):
+    path = folder / "a" / "b_c.obj"
+    mesh = trimesh.load_mesh(path)
+    from_path, from_mesh = reconstruct.infer(_Model(), [path, mesh])
+    assert np.allclose(from_path.pose, from_mesh.pose)
+    upright = mesh.apply_transform(from_mesh.pose)
+    assert np.allclose(upright.bounds.sum(axis=0), 0, atol=1e-6)
+    assert from_path.mesh().is_watertight and from_path.z.shape == (4,)
+    assert reconstruct.infer(_Model(), []) == []
+
+
+def test_many_files_are_read_by_several_processes_in_order(tmp_path):
+    paths = []
+    for number in range(130):
+        paths.append(tmp_path / f"{number:03d}.stl")
+        trimesh.creation.box((1, 1, 1 + number / 50)).export(paths[-1])
+    paths[7].write_text("solid nothing")
+    names = [path.name for path in paths]
+    account = Account(names)
+    found = list(voxelize_files(paths, names, 16, 1, account, workers=2))
+    assert [one.index for one in found] == [i for i in range(130) if i != 7]
+    radii = [np.linalg.norm([1, 1, 1 + one.index / 50]) / 2 for one in found]
+    assert np.allclose([one.radius for one in found], radii, rtol=1e-5)
+    assert list(account.skipped) == ["007.stl"]

@@ -5,6 +5,7 @@ once from each side. What can be mended is mended and counted; what cannot raise
 """
 
 import dataclasses
+import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from rotdis.errors import RotdisError
 if TYPE_CHECKING:
     import trimesh
 
-FILE_TYPES = ("off", "obj", "stl", "ply", "glb", "gltf")
+FILE_TYPES = ("off", "obj", "stl", "ply", "glb", "gltf", "binvox")
 
 # Relative to the longest side of the mesh's box: nearer vertices are one.
 _MERGE_DISTANCE = 1e-7
@@ -96,10 +97,20 @@ def clean_mesh(mesh: "trimesh.Trimesh", name: str = "mesh") -> LoadedMesh:
     return _clean(mesh.vertices, mesh.faces, Counter(), name)
 
 
+def read_binvox(data: bytes) -> "trimesh.Trimesh":
+    """Returns the surface of a binvox file's voxels, in the coordinates of the voxelized mesh."""
+    from trimesh.exchange import binvox
+
+    grid = binvox.load_binvox(io.BytesIO(data))
+    return grid.marching_cubes.apply_transform(grid.transform)
+
+
 def _load_with_trimesh(data: bytes, name: str, file_type: str) -> "trimesh.Trimesh":
     import trimesh
 
     try:
+        if file_type == "binvox":
+            return read_binvox(data)
         stream = trimesh.util.wrap_as_stream(data)
         return trimesh.load_scene(stream, file_type=file_type, process=False).to_mesh()
     except Exception as error:  # whatever trimesh's parsers may raise on damaged input

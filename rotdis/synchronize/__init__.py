@@ -1,0 +1,121 @@
+"""One common frame for a whole folder of related objects, from the frames that a model gives each.
+
+Single objects' canonical frames agree within a class up to rotations of the cube, at best. But many
+objects at once say more than each alone: similar ones are compared at all 24 rotations (`pairs`), a
+rotation of the cube is found for each so that the comparisons agree (`solve`), and what is left, a
+tilt of some degrees, is taken out by small turns towards the neighbours (`refine`).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import sparse
+from scipy.spatial.transform import Rotation
+
+from rotdis.geometry import so3
+from rotdis.synchronize import fields as fields_
+from rotdis.synchronize import refine, solve
+from rotdis.synchronize.pairs import Pairs, group_tables, nearest
+
+NEIGHBOURS = 8
+# Of the fields, in sides of the grid. Far-reaching ones tell which of the cube's rotations is right
+# where shapes differ; near ones are sharp, for the tilt.
+_FAR, _NEAR = 0.375, 0.08
+_ROUNDS = 2  # of comparing, solving and refining: a tilt taken out makes comparisons sharper
+_AGREE = 15.0  # degrees: frames so near are one
+_CANDIDATES = 1000  # frames among which the commonest is looked for
+
+
+class Synchronized(NamedTuple):
+    """Where each object is to be turned.
+
+    Attributes:
+        rotations: turn objects as they were given into the common frame.
+        component: objects of one number hang together by their neighbours, and share one frame.
+        edges: the pairs of neighbours.
+    """
+
+    rotations: Float[np.ndarray, "n 3 3"]
+    component: Int[np.ndarray, " n"]
+    edges: Int[np.ndarray, "e 2"]
+
+
+def synchronize(
+    voxels: np.ndarray, rotations: Float[np.ndarray, "n 3 3"], *, neighbours: int = NEIGHBOURS
+) -> Synchronized:
+    """Finds a common frame of objects.
+
+    Args:
+        voxels: normalized objects (N, D, D, D) as they came, D a multiple of 16; occupancy in
+            [0, 1], or 0 to 255.
+        rotations: what turns each into its own canonical frame, R^T for an inferred R.
+        neighbours: k, with how many similar objects each is compared.
+
+    Returns:
+        The frame is the one in which most objects already were: of one object, or of objects that
+        agree already, hardly anything is changed.
+    """
+    before = np.asarray(rotations, np.float64)
+    far, near = (fields_.distance_fields(voxels, decay) for decay in (_FAR, _NEAR))
+    turns = before
+    component = np.zeros(len(before), int)
+    pairs = Pairs(np.zeros((0, 2), int), np.zeros((0, 24)))
+    for _ in range(_ROUNDS if len(before) > 1 else 0):
+        pairs = nearest(fields_.turned(far, turns), neighbours)
+        chosen, component = solve.solve(len(turns), *pairs)
+        turns = so3.cube_group()[chosen] @ turns
+        turns = refine.refine(near, turns, _weights(pairs, chosen))
+    turns = _nearest_rotations(turns)
+    for label in np.unique(component) if len(turns) > 1 else ():
+        members = component == label
+        # o stood at B o and stands at T o: the frame that B had is B T^T of the one that T has.
+        change = before[members] @ np.swapaxes(turns[members], 1, 2)
+        turns[members] = _commonest(change) @ turns[members]
+    return Synchronized(turns, component, pairs.edges)
+
+
+def _weights(pairs: Pairs, chosen: Int[np.ndarray, " n"]) -> sparse.csr_array:
+    """Returns each pair's score at the rotations chosen, as a symmetric matrix."""
+    products, inverse = group_tables()
+    first, second = pairs.edges.T
+    relative = products[inverse[chosen[second]], chosen[first]]
+    scores = pairs.scores[np.arange(len(first)), relative]
+    both = np.concatenate([first, second]), np.concatenate([second, first])
+    # Never nothing: an object without a good neighbour follows the least bad.
+    scores = np.tile(scores, 2) + 1e-6
+    return sparse.csr_array((scores, both), shape=(len(chosen),) * 2)
+
+
+def _commonest(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "3 3"]:
+    """Returns the mean of the largest group of rotations that are near to one of them."""
+    flat = rotations.reshape(len(rotations), 9)
+    step = -(-len(flat) // _CANDIDATES)
+    traces = flat[::step] @ flat.T  # 1 + 2 cos(angle)
+    near = traces > 1 + 2 * np.cos(np.radians(_AGREE))
+    largest = near[near.sum(axis=1).argmax()]
+    return Rotation.from_matrix(rotations[largest]).mean().as_matrix()
+
+
+def _nearest_rotations(matrices: np.ndarray) -> Float[np.ndarray, "n 3 3"]:
+    return Rotation.from_matrix(matrices).as_matrix()
+
+
+def agreement(voxels: np.ndarray, synchronized: Synchronized) -> Float[np.ndarray, " n"]:
+    """Returns the mean IoU of each object's turned voxels with its neighbours'; NaN without any.
+
+    Args:
+        voxels: what was synchronized.
+        synchronized: the result.
+    """
+    full = 255 if voxels.dtype == np.uint8 else 1
+    scaled = voxels if full == 255 else np.rint(voxels * 255).astype(np.uint8)
+    occupied = fields_.turned(scaled, synchronized.rotations) > 127
+    total, count = np.zeros(len(voxels)), np.zeros(len(voxels))
+    for i, j in synchronized.edges:
+        union = np.count_nonzero(occupied[i] | occupied[j])
+        iou = np.count_nonzero(occupied[i] & occupied[j]) / max(union, 1)
+        for one in (i, j):
+            total[one] += iou
+            count[one] += 1
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

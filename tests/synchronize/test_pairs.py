@@ -1,0 +1,44 @@
+"""Neighbours are found whatever way they are turned, with the rotation that fits."""
+
+import numpy as np
+from synchronize.constructed import column, corner, slab
+
+from rotdis.geometry import so3
+from rotdis.synchronize import fields, pairs
+
+GROUP = so3.cube_group()
+
+
+def _turned(grid, turns):
+    grids = np.repeat((grid[None] * 255).astype(np.uint8), len(turns), axis=0)
+    return fields.turned(grids, GROUP[turns])
+
+
+def test_the_best_rotation_is_the_one_that_was_planted():
+    turns = [0, 5, 17, 23]
+    found = pairs.nearest(fields.distance_fields(_turned(corner(), turns), 0.3), 3)
+    products, inverse = pairs.group_tables()
+    assert found.edges.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+    for (i, j), scores in zip(found.edges, found.scores, strict=True):
+        assert scores.argmax() == products[turns[j], inverse[turns[i]]]
+        assert np.isclose(scores.max(), 1, atol=1e-3) and (np.sort(scores)[-2] < 0.9)
+
+
+def test_neighbours_are_of_the_same_kind_among_more_objects_than_landmarks():
+    rng = np.random.default_rng(0)
+    grids = [_turned(shape, rng.integers(0, 24, 24)) for shape in (corner(), slab(), column())]
+    found = pairs.nearest(fields.distance_fields(np.concatenate(grids), 0.3), 4)
+    kind = np.repeat([0, 1, 2], 24)
+    assert (kind[found.edges[:, 0]] == kind[found.edges[:, 1]]).all()
+    assert (np.bincount(found.edges.ravel(), minlength=72) >= 4).all()
+
+
+def test_a_symmetric_object_fits_in_each_of_its_ways():
+    found = pairs.nearest(fields.distance_fields(_turned(column(), [0, 7]), 0.3), 8)
+    assert (found.scores[0] > 0.99).sum() == 8
+
+
+def test_fewer_than_two_objects_have_no_pairs():
+    for count in (0, 1):
+        found = pairs.nearest(np.zeros((count, 16, 16, 16), np.uint8), 8)
+        assert found.edges.shape == (0, 2) and found.scores.shape == (0, 24)

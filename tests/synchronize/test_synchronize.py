@@ -1,0 +1,77 @@
+"""Objects that were turned at random stand alike afterwards."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from synchronize.constructed import angles, column, corner, slab
+
+from rotdis import synchronize
+from rotdis.geometry import so3
+from rotdis.synchronize import fields
+
+
+def _as_they_came(grids, planted):
+    """Returns objects turned by the planted rotations."""
+    voxels = np.stack([(grid * 255).astype(np.uint8) for grid in grids])
+    return fields.turned(voxels, planted)
+
+
+def _planted(number, rng, tilt=0.0):
+    cube = so3.cube_group()[rng.integers(0, 24, number)]
+    axes = rng.normal(size=(number, 3))
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    return cube @ Rotation.from_rotvec(axes * tilt, degrees=True).as_matrix()
+
+
+def test_a_family_turned_by_the_cube_and_tilted_agrees():
+    rng = np.random.default_rng(0)
+    planted = _planted(12, rng, tilt=9)
+    voxels = _as_they_came([corner(rng) for _ in planted], planted)
+    before = np.broadcast_to(np.eye(3), (12, 3, 3))
+    result = synchronize.synchronize(voxels, before)
+    after = result.rotations @ planted
+    assert np.median(angles(planted)) > 80
+    # The family's members differ by a voxel here and there, some degrees on arms so short.
+    assert np.median(angles(after)) < 7 and angles(after).max() < 15
+    assert np.allclose(np.linalg.det(result.rotations), 1)
+    assert (result.component == 0).all()
+    assert synchronize.agreement(voxels, result).min() > 0.5
+
+
+@pytest.mark.parametrize("shape", [slab, column])
+def test_symmetric_objects_coincide_though_their_rotations_need_not(shape):
+    planted = _planted(6, np.random.default_rng(1))
+    voxels = _as_they_came([shape()] * 6, planted)
+    result = synchronize.synchronize(voxels, np.broadcast_to(np.eye(3), (6, 3, 3)))
+    turned = fields.turned(voxels, result.rotations) > 127
+    union, common = turned.any(axis=0).sum(), turned.all(axis=0).sum()
+    assert common / union > 0.9
+    assert synchronize.agreement(voxels, result).min() > 0.9
+
+
+def test_the_frame_is_the_one_that_most_objects_had():
+    rng = np.random.default_rng(2)
+    planted = np.repeat(so3.cube_group()[[7]], 8, axis=0)
+    planted[:3] = so3.cube_group()[[1, 15, 20]]
+    voxels = _as_they_came([corner(rng) for _ in planted], planted)
+    result = synchronize.synchronize(voxels, np.broadcast_to(np.eye(3), (8, 3, 3)))
+    left = angles(np.stack([np.eye(3), *result.rotations[3:]]))[:5]
+    assert (left < 5).all()
+    assert np.median(angles(result.rotations @ planted)) < 6
+
+
+def test_where_the_model_agrees_already_hardly_anything_is_turned():
+    rng = np.random.default_rng(3)
+    planted = Rotation.random(5, rng=rng).as_matrix()
+    voxels = _as_they_came([corner()] * 5, planted)
+    before = np.swapaxes(planted, 1, 2)
+    result = synchronize.synchronize(voxels, before)
+    change = [angles(np.stack(pair))[0] for pair in zip(result.rotations, before, strict=True)]
+    assert max(change) < 3
+
+
+def test_one_object_stays_where_it_is():
+    before = Rotation.random(rng=np.random.default_rng(4)).as_matrix()[None]
+    result = synchronize.synchronize(corner()[None], before)
+    assert np.allclose(result.rotations, before) and result.edges.shape == (0, 2)
+    assert np.isnan(synchronize.agreement(corner()[None], result)).all()
