@@ -97,8 +97,8 @@ def _run(arguments: list[str]) -> None:
         input_path=FLAGS.input,
         output=FLAGS.output,
         mesh_format=FLAGS.mesh_format,
-    "Folder of the run: checkpoints, logs, metrics, report. For reconstruct, align, generate and "
-    "explore also a packaged model's name, or an exported file.",
+        align_by=FLAGS.align_by,
+        page=commands.Page(FLAGS.host, FLAGS.port, FLAGS.browser),
     )
 
 
