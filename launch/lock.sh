@@ -13,5 +13,7 @@ uv lock --no-config --default-index https://pypi.org/simple "$@"
     echo "# Exact versions that the tests run with: pip install -c constraints.txt -e '.[mesh]'"
     echo "# Written by launch/lock.sh; the same as in uv.lock."
     uv export --no-config --frozen --all-extras --no-emit-project --no-hashes --no-annotate \
-        --no-header | sed "s/ ; sys_platform == 'darwin' or sys_platform == 'linux'\$//"
+        --no-header |
+        sed -E "s/python_full_version < '3.14' and //" |
+        sed -E "s/ ; \\(?sys_platform == 'darwin' or sys_platform == 'linux'\\)?\$//"
 } >constraints.txt
