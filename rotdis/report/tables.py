@@ -67,13 +67,22 @@ def by_class(metrics: Mapping[str, float]) -> Table:
 
 
 def side_by_side(runs: Sequence[Run]) -> Table:
-    """Returns the main metrics of several runs, a column each."""
+    """Returns the main metrics of several runs, a column each, this run first.
+
+    The best of a row is chosen among runs whose objects are turned as this run's are: a model that
+    only ever saw aligned objects had it easier.
+    """
+    turned = [run.config.get("data.rotations") for run in runs]
     rows = []
     for name in _COMPARED:
         values = [run.metrics.get(name) for run in runs]
         if any(value is not None for value in values):
-            best = _best(values, glossary.entry_of(name).better)
-            cells = [Cell(glossary.write(name, v), v is not None and v == best) for v in values]
+            rivals = [v for v, how in zip(values, turned, strict=True) if how == turned[0]]
+            best = _best(rivals, glossary.entry_of(name).better)
+            cells = [
+                Cell(glossary.write(name, v), v is not None and v == best and how == turned[0])
+                for v, how in zip(values, turned, strict=True)
+            ]
             rows.append(Row(name, glossary.entry_of(name), cells))
     return Table([run.name for run in runs], [("", rows)])
 

@@ -94,6 +94,16 @@ def test_equal_values_and_a_run_alone_have_no_best():
         assert not any(cell.best for cell in row.cells)
 
 
+def test_a_run_on_aligned_objects_is_no_rival():
+    values = {"a": (0.5, "so3"), "b": (0.4, "so3"), "aligned": (0.9, "none")}
+    runs = [
+        siblings.Run(name, {"reconstruction/iou": value}, {"data.rotations": how})
+        for name, (value, how) in values.items()
+    ]
+    ((_, (row,)),) = tables.side_by_side(runs).groups
+    assert [cell.best for cell in row.cells] == [True, False, False]
+
+
 def test_every_metric_is_in_the_table_known_or_not():
     metrics = {"pose/new": 1.5, "reconstruction/iou": 0.5, "reconstruction/iou/class/x/y": 0.25}
     table = tables.by_class(metrics)
