@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from rotdis.geometry import so3
 from rotdis.synchronize import fields as fields_
-from rotdis.synchronize import refine, solve
+from rotdis.synchronize import refine, solve, tree
 from rotdis.synchronize.pairs import Pairs, group_tables, nearest
 
 NEIGHBOURS = 8
@@ -61,6 +61,9 @@ def synchronize(
     turns = before
     component = np.zeros(len(before), int)
     pairs = Pairs(np.zeros((0, 2), int), np.zeros((0, 24)))
+    if len(before) > 1:
+        forms = fields_.turned(far, turns)
+        turns = tree.first_turns(forms, nearest(forms, neighbours).edges) @ turns
     for _ in range(_ROUNDS if len(before) > 1 else 0):
         pairs = nearest(fields_.turned(far, turns), neighbours)
         chosen, component = solve.solve(len(turns), *pairs)
