@@ -1,9 +1,11 @@
 """One common frame for a whole folder of related objects, from the frames that a model gives each.
 
 Single objects' canonical frames agree within a class up to rotations of the cube, at best. But many
-objects at once say more than each alone: similar ones are compared at all 24 rotations (`pairs`), a
-rotation of the cube is found for each so that the comparisons agree (`solve`), and what is left, a
-tilt of some degrees, is taken out by small turns towards the neighbours (`refine`).
+objects at once say more than each alone. Similar ones are compared at rotations from all of SO(3),
+and chained by those that fit best (`tree`); they are compared again at the cube's 24 (`pairs`), and
+a rotation of the cube is found for each so that the comparisons agree (`solve`); what is left, a
+tilt of some degrees, is taken out by small turns towards the neighbours and towards faces that are
+parallel to the axes (`refine`).
 """
 
 from typing import NamedTuple
@@ -15,13 +17,14 @@ from scipy.spatial.transform import Rotation
 
 from rotdis.geometry import so3
 from rotdis.synchronize import fields as fields_
-from rotdis.synchronize import refine, solve
+from rotdis.synchronize import refine, solve, tree
 from rotdis.synchronize.pairs import Pairs, group_tables, nearest
 
 NEIGHBOURS = 8
 # Of the fields, in sides of the grid. Far-reaching ones tell which of the cube's rotations is right
 # where shapes differ; near ones are sharp, for the tilt.
-_FAR, _NEAR = 0.375, 0.08
+_FAR, _NEAR, _NEAREST = 0.375, 0.08, 0.04
+_FINE = 32  # side of the grids on which the last degrees are refined
 _ROUNDS = 2  # of comparing, solving and refining: a tilt taken out makes comparisons sharper
 _AGREE = 15.0  # degrees: frames so near are one
 _CANDIDATES = 1000  # frames among which the commonest is looked for
@@ -57,17 +60,22 @@ def synchronize(
         agree already, hardly anything is changed.
     """
     before = np.asarray(rotations, np.float64)
+    if len(before) < 2:
+        return Synchronized(before, np.zeros(len(before), int), np.zeros((0, 2), int))
     far, near = (fields_.distance_fields(voxels, decay) for decay in (_FAR, _NEAR))
-    turns = before
-    component = np.zeros(len(before), int)
-    pairs = Pairs(np.zeros((0, 2), int), np.zeros((0, 24)))
-    for _ in range(_ROUNDS if len(before) > 1 else 0):
+    solids = fields_.solids(voxels)
+    forms = fields_.turned(far, before)
+    turns = tree.first_turns(forms, nearest(forms, neighbours).edges) @ before
+    for _ in range(_ROUNDS):
         pairs = nearest(fields_.turned(far, turns), neighbours)
         chosen, component = solve.solve(len(turns), *pairs)
-        turns = so3.cube_group()[chosen] @ turns
-        turns = refine.refine(near, turns, _weights(pairs, chosen))
-    turns = _nearest_rotations(turns)
-    for label in np.unique(component) if len(turns) > 1 else ():
+        weights = _weights(pairs, chosen)
+        turns = refine.refine(near, solids, so3.cube_group()[chosen] @ turns, weights)
+    side = _FINE if voxels.shape[1] % _FINE == 0 else fields_.SIDE
+    near, solids = fields_.distance_fields(voxels, _NEAREST, side), fields_.solids(voxels, side)
+    turns = refine.refine(near, solids, turns, weights, refine.FINE_STEPS)
+    turns = Rotation.from_matrix(turns).as_matrix()  # in double precision
+    for label in np.unique(component):
         members = component == label
         # o stood at B o and stands at T o: the frame that B had is B T^T of the one that T has.
         change = before[members] @ np.swapaxes(turns[members], 1, 2)
@@ -95,10 +103,6 @@ def _commonest(rotations: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "3 3"
     near = traces > 1 + 2 * np.cos(np.radians(_AGREE))
     largest = near[near.sum(axis=1).argmax()]
     return Rotation.from_matrix(rotations[largest]).mean().as_matrix()
-
-
-def _nearest_rotations(matrices: np.ndarray) -> Float[np.ndarray, "n 3 3"]:
-    return Rotation.from_matrix(matrices).as_matrix()
 
 
 def agreement(voxels: np.ndarray, synchronized: Synchronized) -> Float[np.ndarray, " n"]:

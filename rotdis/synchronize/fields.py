@@ -14,33 +14,45 @@ from scipy import ndimage
 
 from rotdis.geometry import resample
 
-SIDE = 16  # of the fields: they are smooth
+SIDE = 16  # of the fields that are compared: they are smooth
 _CHUNK = 64  # objects at a time
 
 
 def distance_fields(
-    voxels: Float[np.ndarray, "n d d d"], decay: float
-) -> UInt8[np.ndarray, "n 16 16 16"]:
+    voxels: Float[np.ndarray, "n d d d"], decay: float, side: int = SIDE
+) -> UInt8[np.ndarray, "n s s s"]:
     """Returns exp(-distance to the object / decay), 255 for one, zero outside the grid's ball.
 
     Outside of the ball a turned grid has nothing, so what is compared is the ball.
 
     Args:
-        voxels: normalized occupancy in [0, 1] or 0 to 255; D is a multiple of 16.
+        voxels: normalized occupancy in [0, 1] or 0 to 255.
         decay: the distance at which a field has fallen to 1/e, in sides of the grid.
+        side: of the result, a divisor of D.
     """
-    side = voxels.shape[1]
-    factor = side // SIDE
-    axis = np.arange(side) - (side - 1) / 2
-    ball = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 <= (side / 2) ** 2
-    fields = np.empty((len(voxels), *(SIDE,) * 3), np.uint8)
+    size = voxels.shape[1]
+    axis = np.arange(size) - (size - 1) / 2
+    ball = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 <= (size / 2) ** 2
+    fields = np.empty((len(voxels), *(side,) * 3), np.uint8)
     for field, grid in zip(fields, voxels, strict=True):
         # Half full, or as full as the fullest voxel of something very thin.
         inside = grid >= min(0.5 * (255 if grid.dtype == np.uint8 else 1), grid.max())
         distance = ndimage.distance_transform_edt(~inside)
-        values = ball * np.exp(-distance / (decay * side))
-        field[:] = np.rint(255 * values.reshape((SIDE, factor) * 3).mean(axis=(1, 3, 5)))
+        field[:] = np.rint(255 * _averaged(ball * np.exp(-distance / (decay * size)), side))
     return fields
+
+
+def solids(voxels: np.ndarray, side: int = SIDE) -> UInt8[np.ndarray, "n s s s"]:
+    """Returns occupancy averaged down, 255 for one; arguments as for `distance_fields`."""
+    full = 1 if voxels.dtype == np.uint8 else 255
+    result = np.empty((len(voxels), *(side,) * 3), np.uint8)
+    for solid, grid in zip(result, voxels, strict=True):
+        solid[:] = np.rint(full * _averaged(grid, side))
+    return result
+
+
+def _averaged(grid: np.ndarray, side: int) -> Float[np.ndarray, "s s s"]:
+    return grid.reshape((side, len(grid) // side) * 3).mean(axis=(1, 3, 5))
 
 
 def turned(

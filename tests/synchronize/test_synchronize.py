@@ -60,6 +60,15 @@ def test_the_frame_is_the_one_that_most_objects_had():
     assert np.median(angles(result.rotations @ planted)) < 6
 
 
+@pytest.mark.parametrize("varied, median", [(True, 8), (False, 2.5)], ids=["family", "copies"])
+def test_no_model_is_needed_where_parts_are_alike(varied, median):
+    rng = np.random.default_rng(1)
+    planted = Rotation.random(8, rng=rng).as_matrix()
+    voxels = _as_they_came([corner(rng if varied else None) for _ in planted], planted)
+    result = synchronize.synchronize(voxels, np.broadcast_to(np.eye(3), (8, 3, 3)))
+    assert np.median(angles(result.rotations @ planted)) < median
+
+
 def test_where_the_model_agrees_already_hardly_anything_is_turned():
     rng = np.random.default_rng(3)
     planted = Rotation.random(5, rng=rng).as_matrix()
