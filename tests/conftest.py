@@ -24,3 +24,12 @@ def modelnet10_dir() -> Path:
     if not (folder / "modelnet10_30.npz").exists():
         pytest.skip("real ModelNet10 data are not beside this checkout (../shared/modelnet10)")
     return folder.resolve()
+
+
+# The files that take longest, first: two workers that take whole files then end together.
+_FIRST = ("test_main", "test_train", "test_demo", "test_step", "test_rotation_vae")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders the tests by file; within one, and among the others, their order stays."""
+    items.sort(key=lambda item: _FIRST.index(item.path.stem) if item.path.stem in _FIRST else 9)
