@@ -178,9 +178,10 @@ def main() -> None:
         sys.exit(2)
     print("rotations latent seed method       SSE     gap closed  s/step   s/object")
     for r in rows:
+        closed = "-" if np.isnan(r.gap_closed) else f"{r.gap_closed:.0%}"
         print(
             f"{r.rotations:<9} {r.latent_size:>6} {r.seed:>4} {r.method:<12} {r.sse:<7.2f} "
-            f"{r.gap_closed:>10.0%} {r.seconds_per_step:>8.3f} {r.seconds_per_object:>9.5f}"
+            f"{closed:>10} {r.seconds_per_step:>8.3f} {r.seconds_per_object:>9.5f}"
         )
     write_csv(rows, folder / "sweep.csv")
     plot(rows, folder / "sweep.png")
