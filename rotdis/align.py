@@ -19,7 +19,7 @@ from rotdis.reconstruct import pose_matrix
 from rotdis.render import CANONICAL_COLOR, INPUT_COLOR
 
 KINDS = ("folder", "all")
-_SHOWN = 48  # objects on the overview
+_SHOWN = 48  # objects on the overview, at most
 _COLUMNS = 8
 _COMPARED = 32  # side of the grids on which objects are compared, at least
 
@@ -46,7 +46,8 @@ def align(
     number: meshes of one group share a frame, and between groups there is none; `agreement`, the
     mean IoU of the aligned voxels with those of its most similar meshes (null if it has none); and
     `turned_deg`, by how much this differs from what the model alone says; `overview.png`, the first
-    48 before and after; and `report.json`, how many were done, and which were skipped, why.
+    of each folder before and after, six rows of eight; and `report.json`, how many were done, and
+    which were skipped, why.
 
     Args:
         model: the trained model.
@@ -75,10 +76,9 @@ def align(
     account = Account(names)
     found, voxels, alone = _read(model, paths, names, account, workers)
     account.require_some(source)
-    places = [str(Path(names[one.index]).parent) for one in found]
-    kinds = (
-        np.unique(places, return_inverse=True)[1] if by == "folder" else np.zeros(len(found), int)
-    )
+    folders = [Path(names[one.index]).parent.as_posix() for one in found]
+    titles, places = np.unique(folders, return_inverse=True)
+    kinds = places if by == "folder" else np.zeros(len(found), int)
     turns, group, agreement = _common_frames(voxels, alone, kinds)
     rows = []
     with Progress(len(found), label="write", unit="file") as progress:
@@ -105,7 +105,10 @@ def align(
             progress.update(number + 1)
     account.require_some(source)
     mesh_files.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
-    mesh_files.write(output / "overview.png", _overview(voxels[:_SHOWN], turns[:_SHOWN]))
+    mesh_files.write(
+        output / "overview.png",
+        _overview(voxels, turns, places, [title.strip(".") for title in titles]),
+    )
     account.close(output, "align")
     return rows
 
@@ -166,17 +169,26 @@ def _common_frames(
     return turns, group, agreement
 
 
-def _overview(voxels: UInt8[np.ndarray, "n d d d"], turns: Float[np.ndarray, "n 3 3"]) -> bytes:
-    """Returns a picture: the objects as they came, and below each how it was turned."""
-    volumes = voxels.astype(np.float32) / 255
-    after = np.asarray(pictures.turn(volumes, turns.astype(np.float32)))
-    above = pictures.draw(volumes, INPUT_COLOR, 128)
-    below = pictures.draw(after, CANONICAL_COLOR, 128)
-    rows, labels = [], []
-    for start in range(0, len(volumes), _COLUMNS):
-        block = slice(start, start + _COLUMNS)
-        rows += [above[block], below[block]]
-        labels += ["input", "aligned"]
+def _overview(
+    voxels: UInt8[np.ndarray, "n d d d"],
+    turns: Float[np.ndarray, "n 3 3"],
+    places: Int[np.ndarray, " n"],
+    titles: list[str],
+) -> bytes:
+    """Returns a picture: some of each kind as they came, and below each how it was turned."""
+    rows = []
+    for place, title in enumerate(titles):
+        members = np.flatnonzero(places == place)
+        shown = _SHOWN if len(titles) == 1 else _COLUMNS
+        for start in range(0, min(len(members), shown), _COLUMNS):
+            rows.append((title, members[start : start + _COLUMNS]))
+    sheet, labels = [], []
+    for title, members in rows[: _SHOWN // _COLUMNS]:
+        volumes = voxels[members].astype(np.float32) / 255
+        after = np.asarray(pictures.turn(volumes, turns[members].astype(np.float32)))
+        sheet.append(pictures.draw(volumes, INPUT_COLOR, 128))
+        sheet.append(pictures.draw(after, CANONICAL_COLOR, 128))
+        labels += [title or "input", "" if title else "aligned"]
     stream = io.BytesIO()
-    Image.fromarray(pictures.contact_sheet(rows, labels)).save(stream, "PNG", optimize=True)
+    Image.fromarray(pictures.contact_sheet(sheet, labels)).save(stream, "PNG", optimize=True)
     return stream.getvalue()
