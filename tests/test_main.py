@@ -159,7 +159,7 @@ def test_meshes_are_reconstructed_and_bad_ones_skipped(run, tmp_path):
 
 
 def test_help_explains_the_modes():
-    text = _run("--help").stdout
+    text = " ".join(_run("--help").stdout.split())
     modes = ("prepare", "evaluate", "reconstruct", "align", "generate", "export")
     for word in ("--config", "--workdir", *modes, "go on where"):
         assert word in text, text
