@@ -321,6 +321,7 @@ def test_an_archive_with_other_arrays_is_refused(tmp_path):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_it_runs_on_real_modelnet10(modelnet10_dir, data_dir, tmp_path):
     _run(*_train(tmp_path / "real", data_dir),
          f"--config.data.source={modelnet10_dir / 'modelnet10_30.npz'}",

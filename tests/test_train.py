@@ -37,6 +37,7 @@ def _change(config, **options):
     return config
 
 
+@pytest.mark.slow
 def test_both_loaders_train_the_same(config, tmp_path):
     pytest.importorskip("tensorflow_datasets")
     for loader in ("resident", "tfdata"):
