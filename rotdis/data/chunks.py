@@ -76,12 +76,13 @@ def _process(
         return
     # Spawned, not forked: a fork of a process whose libraries run threads may hang.
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()  # the caller's
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
         # Ctrl-C reaches every process of a terminal: the workers, which would show tracebacks,
         # inherit that it is blocked.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         futures = [pool.submit(_process_chunk, *each) for each in arguments]
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
             for future in concurrent.futures.as_completed(futures):
                 yield future.result()
@@ -92,7 +93,7 @@ def _process(
                 "again with --config.data.workers=1"
             ) from error
         except BaseException:  # stopped: what the workers have in hand would take its time
-            for process in multiprocessing.active_children():
+            for process in set(multiprocessing.active_children()).difference(others):
                 process.kill()
             raise
         finally:

@@ -189,7 +189,7 @@ def _iou(one: Float[np.ndarray, "d d d"], other: Float[np.ndarray, "d d d"]) -> 
     return float(reconstruction.iou(reconstruction.confusion(one, other)))
 
 
-def _degrees(one: Float[np.ndarray, "... 3 3"], other: Float[np.ndarray, "3 3"]) -> float:
+def _degrees(one: Float[np.ndarray, "3 3"], other: Float[np.ndarray, "3 3"]) -> float:
     return float(np.degrees(Rotation.from_matrix(one.T @ other).magnitude()))
 
 

@@ -112,7 +112,9 @@ def _shares(predictions: Predictions, rotations: Float[np.ndarray, "n 3 3"]) -> 
     groups = [("all classes", np.ones(len(kinds), bool))]
     groups += [(predictions.class_names[c], predictions.label == c) for c in _present(predictions)]
     return [
-        Share(name, int(chosen.sum()), np.bincount(kinds[chosen], minlength=5) / chosen.sum())
+        Share(
+            name, int(chosen.sum()), np.bincount(kinds[chosen], minlength=len(KINDS)) / chosen.sum()
+        )
         for name, chosen in groups
     ]
 
