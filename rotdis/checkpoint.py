@@ -22,7 +22,7 @@ from rotdis.config import base_config
 from rotdis.errors import CheckpointError
 from rotdis.step import TrainState
 
-FORMAT = 1  # of the folder; raised by a change that older code cannot read
+FORMAT = 2  # of the folder; raised by a change that older code cannot read
 BEST_METRIC = "reconstruction/iou"
 
 # What determines the shapes and the meaning of the parameters.
@@ -39,7 +39,7 @@ _RUN = (
     | {"seed", "train.batch_size", "train.ema_decay"}
     | {
         f"{section}.{key}"
-        for section in ("data", "loss", "optimizer", "search")
+        for section in ("data", "frames", "loss", "optimizer", "search")
         for key in base_config()[section]
         if key not in ("dir", "workers", "loader", "num_test", "aligned")
     }

@@ -78,8 +78,15 @@ def base_config() -> ml_collections.ConfigDict:
     config.loss.concentration = 10.0  # of a hypothesis about its rotation; 10 is about 13 degrees
     # Turns canonical forms until their faces are parallel to the grid: then the 24 hypotheses are
     # the very poses between which a box-like object is ambiguous. 0 for objects without flat faces.
-    config.loss.tilt_weight = 500.0
+    config.loss.tilt_weight = 1000.0
     config.loss.refinement_concentration = 50.0  # of the corrected rotation; 50 is about 6 degrees
+
+    # One canonical frame for alike objects: training objects are compared, and the frames on which
+    # most comparisons agree become targets of the pose network (rotdis/frames.py).
+    config.frames = ml_collections.ConfigDict()
+    config.frames.synchronize_at = (0.4, 0.65)  # after these shares of the steps; () never
+    config.frames.neighbours = 20  # each object is compared with so many
+    config.frames.capacity = 4096  # at most so many training objects get a target
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 1e-3  # after warm-up; decays to zero by a cosine
@@ -193,6 +200,13 @@ def _validate_sizes(values: dict[str, object]) -> None:
         refined <= restarts, "search.refined", refined, f"at most search.restarts ({restarts})"
     )
     _validate_symmetries(values)
+    shares = values["frames.synchronize_at"]
+    _require(
+        all(isinstance(share, float) and 0 < share < 1 for share in shares),
+        "frames.synchronize_at",
+        shares,
+        "shares of the steps, between 0 and 1",
+    )
     for key in ("checkpoint_every", "eval_every"):
         _require(
             values[f"train.{key}"] % values["train.log_every"] == 0,

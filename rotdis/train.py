@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from rotdis import checkpoint, evaluate, pictures, step
+from rotdis import checkpoint, evaluate, frames, pictures, step
 from rotdis.data import prepare, resident
 from rotdis.data.order import MAX_OBJECTS
 from rotdis.data.prepare import PreparedData
@@ -78,8 +78,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         mirror = wandb_log.WandbLog(config.train.wandb, workdir, config.to_dict())
     writer = MetricWriter(workdir, step=int(state.step), enabled=first_process, mirror=mirror)
     validator = _Validator(config, data, writer)
+    synchronizer = frames.Synchronizer(config, data.train, mesh)
     try:
-        _loop(config, state, run_steps, checkpoints, validator, writer)
+        _loop(config, state, run_steps, checkpoints, validator, synchronizer, writer)
     finally:
         checkpoints.close()
         writer.close()
@@ -114,12 +115,16 @@ def _loop(
     run_steps: Callable,
     checkpoints: checkpoint.Checkpoints,
     validator: "_Validator",
+    synchronizer: frames.Synchronizer,
     writer: MetricWriter,
 ) -> None:
     done, last = int(state.step), config.train.steps
     window = Window(2 * config.train.batch_size)
     with StopSignals() as stop, Progress(total=last, initial=done) as progress:
         while done < last:
+            if synchronizer.is_due(done):
+                state = synchronizer(state)
+                window.restart_clock()
             # Checkpoints and evaluations are due at multiples of log_every.
             until_due = config.train.log_every - done % config.train.log_every
             count = min(_steps_per_call(config), until_due, last - done)
@@ -160,7 +165,7 @@ def _make_runner(
     start: int,
 ) -> Callable[[TrainState, int], tuple[TrainState, step.Metrics, float]]:
     """Returns a function that does some steps, and the seconds for which it waited for data."""
-    train_step = step.make_train_step(model, config, mesh)
+    train_step = step.make_train_step(model, config, mesh, len(data.train))
     if config.data.loader == "resident":
         packed = resident.place(data.train, mesh)
 
