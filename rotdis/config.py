@@ -4,6 +4,8 @@ The files in `configs/` start from `base_config` and override what they need; th
 overrides both (`--config.train.steps=100`).
 """
 
+import math
+
 import ml_collections
 
 from rotdis.errors import ConfigError
@@ -165,6 +167,18 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_sizes(values)
 
 
+def check_types(config: ml_collections.ConfigDict) -> None:
+    """Checks the types of the fields that there are; unknown and missing ones pass.
+
+    Raises:
+        ConfigError: it names the key, what it holds, and what is allowed there.
+    """
+    values = _flatten(config)
+    for key, default in _flatten(base_config()).items():
+        if key in values:
+            _check_type(key, values[key], default)
+
+
 def _validate_sizes(values: dict[str, object]) -> None:
     resolution, grid = values["data.resolution"], values["model.grid"]
     for key, unit in (("model.grid", 4), ("pose.grid", 16)):
@@ -237,6 +251,10 @@ def _check_type(key: str, value: object, default: object) -> None:
             f"config.{key}: must be of type {type(default).__name__}, "
             f"not {type(value).__name__} ({value!r})"
         )
+    if isinstance(value, tuple | list) and not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"config.{key}: must hold strings only, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"config.{key}: is {value!r}, but must be finite")
 
 
 def _require(condition: bool, key: str, value: object, allowed: str) -> None:
