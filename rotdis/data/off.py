@@ -15,7 +15,12 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
+_BLOCK = (
+    1 << 20
+)  # bytes that are cut into lines at once: a short line takes more memory than it has
+
 # Geomview's optional prefixes: texture coordinates, colours and normals follow x y z on the line.
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _HEADER = re.compile(rb"^(?:ST)?C?N?OFF(?P<rest>.*)$", re.IGNORECASE)
 
 
@@ -29,7 +34,8 @@ def read_off(
     """Reads an ASCII OFF file; polygons are cut into fans of triangles.
 
     A fan is enough even for a polygon that is not convex: the triangles' winding numbers add up to
-    the polygon's. Time and memory are linear in the size of `data`, whatever its header claims.
+    the polygon's. Time and memory are linear in the size of `data`, whatever its header claims:
+    at most 50 bytes for each of its own, and 50 MB.
 
     Returns:
         Vertices (x, y, z), triangles (indices of vertices), and how often each quirk occurs:
@@ -70,10 +76,16 @@ def read_off(
 
 def _lines(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
     """Yields (line number, tokens) of the lines that hold something besides a comment."""
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
-        tokens = line.split(b"#", 1)[0].split()
-        if tokens:
-            yield number, tokens
+    number, start = 0, 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    while start < len(data):
+        ending = _LINE_END.search(data, start + _BLOCK)
+        end = ending.end() if ending else len(data)
+        for line in data[start:end].splitlines():
+            number += 1
+            tokens = line.split(b"#", 1)[0].split()
+            if tokens:
+                yield number, tokens
+        start = end
 
 
 def _take(
@@ -85,7 +97,7 @@ def _take(
         if entry is None:
             raise OffError(
                 f"the file is cut short{f' after line {last}' if last else ''}: "
-                f"its header promises {count} {what}, it holds {index}"
+                f"its header promises {_digits(count)} {what}, it holds {index}"
             )
         last = entry[0]
         yield entry
@@ -147,10 +159,16 @@ def _face(number: int, tokens: list[bytes], num_vertices: int) -> list[int]:
     for corner in corners:
         if not 0 <= corner < num_vertices:
             raise OffError(
-                f"line {number}: a face names vertex {corner}, "
+                f"line {number}: a face names vertex {_digits(corner)}, "
                 f"but vertices run from 0 to {num_vertices - 1}"
             )
     return corners
+
+
+def _digits(number: int) -> str:
+    """Writes a number that may be absurd."""
+    digits = str(number)
+    return digits if len(digits) < 20 else f"{digits[:10]}... ({len(digits)} digits)"
 
 
 def _show(tokens: list[bytes]) -> str:
