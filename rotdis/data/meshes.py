@@ -196,4 +196,5 @@ def _merged(
     unit = (vertices / 2 - low) / side
     places = np.rint(unit / _MERGE_DISTANCE).astype(np.int64)
     _, kept, place = np.unique(places, axis=0, return_index=True, return_inverse=True)
-    return vertices[kept], place.reshape(-1)[faces], unit[kept]
+    # In less memory: no file has 2^31 vertices.
+    return vertices[kept], place.reshape(-1).astype(np.int32)[faces], unit[kept]

@@ -46,14 +46,14 @@ def read_off(
     """
     quirks: Counter[str] = Counter()
     lines = _lines(data)
-    num_vertices, num_faces = _read_header(lines, quirks)
+    num_vertices, num_faces, last = _read_header(lines, quirks)
 
     coordinates = array("d")
-    for number, tokens in _take(lines, num_vertices, "vertices"):
-        coordinates.extend(_vertex(number, tokens))
+    for last, tokens in _take(lines, num_vertices, "vertices", last):
+        coordinates.extend(_vertex(last, tokens))
     triangles = array("q")
-    for number, tokens in _take(lines, num_faces, "faces"):
-        corners = _face(number, tokens, num_vertices)
+    for last, tokens in _take(lines, num_faces, "faces", last):
+        corners = _face(last, tokens, num_vertices)
         if len(corners) < 3:
             quirks["degenerate_faces"] += 1
         if len(corners) > 3:
@@ -89,21 +89,24 @@ def _lines(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def _take(
-    lines: Iterator[tuple[int, list[bytes]]], count: int, what: str
+    lines: Iterator[tuple[int, list[bytes]]], count: int, what: str, last: int
 ) -> Iterator[tuple[int, list[bytes]]]:
-    last = 0
+    """Yields `count` entries, those after the line `last`."""
     for index in range(count):
         entry = next(lines, None)
         if entry is None:
             raise OffError(
-                f"the file is cut short{f' after line {last}' if last else ''}: "
+                f"the file is cut short after line {last}: "
                 f"its header promises {_digits(count)} {what}, it holds {index}"
             )
         last = entry[0]
         yield entry
 
 
-def _read_header(lines: Iterator[tuple[int, list[bytes]]], quirks: Counter[str]) -> tuple[int, int]:
+def _read_header(
+    lines: Iterator[tuple[int, list[bytes]]], quirks: Counter[str]
+) -> tuple[int, int, int]:
+    """Returns the numbers of vertices and of faces, and that of the line that has them."""
     number, tokens = next(lines, (0, []))
     if not tokens:
         raise OffError("the file is empty")
@@ -126,8 +129,9 @@ def _read_header(lines: Iterator[tuple[int, list[bytes]]], quirks: Counter[str])
     if num_vertices < 0 or num_faces < 0:
         raise OffError(f"line {number}: negative counts {_show(counts)}")
     if num_vertices == 0 or num_faces == 0:
-        raise OffError(f"line {number}: {num_vertices} vertices and {num_faces} faces, no surface")
-    return num_vertices, num_faces
+        found = f"{_digits(num_vertices)} vertices and {_digits(num_faces)} faces"
+        raise OffError(f"line {number}: {found}, no surface")
+    return num_vertices, num_faces, number
 
 
 def _vertex(number: int, tokens: list[bytes]) -> tuple[float, float, float]:
