@@ -99,19 +99,29 @@ GREEDY = {
 }
 
 
-@pytest.mark.parametrize("kind", GREEDY)
-def test_memory_is_a_stated_multiple_of_the_files_size(kind, record_fault):
-    data = GREEDY[kind]
+def _peak(data: bytes, name: str) -> tuple[int, MeshError | None]:
+    """Returns how much memory loading a file took at most, and what was wrong with it."""
     tracemalloc.start()
     try:
-        meshes.load_mesh(data, NAME)
-    except MeshError:
-        pass
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peak < FOLD * len(data) + 5e5  # what is promised besides is for blocks, not needed here
-    record_fault(f"OFF, memory: {kind}", 1, f"{peak / len(data):.0f} bytes a byte (limit {FOLD})")
+        meshes.load_mesh(data, name)
+        found = None
+    except MeshError as error:
+        found = error
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak, found
+
+
+def test_memory_is_a_stated_multiple_of_the_files_size(record_fault):
+    folds = []
+    for kind, data in GREEDY.items():
+        peak, _ = _peak(data, NAME)
+        # What is promised besides is for blocks, which these files do not fill.
+        assert peak < FOLD * len(data) + 5e5, kind
+        folds.append(peak / len(data))
+    assert max(folds) > FOLD / 2  # or the promise could be a better one
+    said = f"at most {max(folds):.0f} bytes of memory a byte (limit {FOLD})"
+    record_fault("OFF, made to be greedy or to lie", len(GREEDY), said)
 
 
 def _glb(scene: dict, content: bytes = b"") -> bytes:
@@ -173,16 +183,12 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("name", CLAIMS)
-def test_other_formats_take_no_memory_for_what_they_only_claim(name, record_fault):
-    data = CLAIMS[name]
-    tracemalloc.start()
-    with pytest.raises(MeshError, match=f"^{name}: "):
-        meshes.load_mesh(data, name)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < FOLD * len(data) + 20e6
-    record_fault("GLB, PLY, STL, OBJ, binvox: huge by their header", 1, "MeshError")
+def test_other_formats_take_no_memory_for_what_they_only_claim(record_fault):
+    for name, data in CLAIMS.items():
+        peak, error = _peak(data, name)
+        assert str(error).startswith(f"{name}: ") and "\n" not in str(error)
+        assert peak < FOLD * len(data) + 20e6, name
+    record_fault("GLB, PLY, STL, OBJ, binvox that claim to be huge", len(CLAIMS), "MeshError")
 
 
 def test_damaged_files_of_other_formats_name_themselves(record_fault):
@@ -202,7 +208,7 @@ def test_damaged_files_of_other_formats_name_themselves(record_fault):
                 meshes.load_mesh(bytes(data), f"chair.{kind}")
             except MeshError as error:
                 assert str(error).startswith(f"chair.{kind}: ") and "\n" not in str(error)
-    record_fault("GLB, PLY, STL, OBJ, binvox: bytes changed or lost", tries, "mesh or MeshError")
+    record_fault("GLB, PLY, STL, OBJ, binvox, bytes changed or lost", tries, "mesh or MeshError")
 
 
 def test_a_file_over_the_limit_is_not_read(tmp_path, record_fault):
