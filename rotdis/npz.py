@@ -71,7 +71,10 @@ def _array(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> np.nda
     if info.file_size > _MOST_FOLDS * info.compress_size + _PIECE:
         raise NpzError(f"{name} is said to unpack to more than its content can")
     with archive.open(info) as stream:
-        shape, fortran_order, dtype = _HEADERS[npy.read_magic(stream)](stream)
+        version = npy.read_magic(stream)
+        if version not in _HEADERS:
+            raise NpzError(f"{name} is written in a format of .npy that is not read, {version}")
+        shape, fortran_order, dtype = _HEADERS[version](stream)
         if dtype.hasobject:
             raise NpzError(f"{name} holds Python objects, which are never unpickled")
         size = math.prod(shape) * dtype.itemsize

@@ -3,7 +3,9 @@
 import concurrent.futures
 import json
 import multiprocessing
+import re
 import struct
+import time
 import tracemalloc
 
 import numpy as np
@@ -209,6 +211,16 @@ def test_damaged_files_of_other_formats_name_themselves(record_fault):
             except MeshError as error:
                 assert str(error).startswith(f"chair.{kind}: ") and "\n" not in str(error)
     record_fault("GLB, PLY, STL, OBJ, binvox, bytes changed or lost", tries, "mesh or MeshError")
+
+
+def test_an_open_tangle_is_refused_before_it_takes_minutes(record_fault):
+    began = time.process_time()
+    found = run(_polygon_of(60_000, 3))
+    assert re.search("a point is near .* of them on average, over the limit of 20,000", str(found))
+    assert time.process_time() - began < 5
+    # What takes its time is so many faces: about 50 ns for each and sample.
+    assert isinstance(run(_polygon_of(2000, 3)), np.ndarray)
+    record_fault("OFF: 60,000 large faces without order", 1, "MeshError at once")
 
 
 def test_a_file_over_the_limit_is_not_read(tmp_path, record_fault):
