@@ -46,14 +46,14 @@ def read_off(
     """
     quirks: Counter[str] = Counter()
     lines = _lines(data)
-    num_vertices, num_faces, last = _read_header(lines, quirks)
+    num_vertices, num_faces, start = _read_header(lines, quirks)
 
     coordinates = array("d")
-    for last, tokens in _take(lines, num_vertices, "vertices", last):
-        coordinates.extend(_vertex(last, tokens))
+    for number, tokens in _take(lines, num_vertices, "vertices", start):
+        coordinates.extend(_vertex(number, tokens))
     triangles = array("q")
-    for last, tokens in _take(lines, num_faces, "faces", last):
-        corners = _face(last, tokens, num_vertices)
+    for line, tokens in _take(lines, num_faces, "faces", number):
+        corners = _face(line, tokens, num_vertices)
         if len(corners) < 3:
             quirks["degenerate_faces"] += 1
         if len(corners) > 3:
