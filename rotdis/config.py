@@ -125,6 +125,7 @@ _CHOICES = {
     "pose.method": ("mixture", "search", "none"),
     "pose.residual": ("6d", "svd"),
 }
+_LARGEST = 2**63
 _AT_LEAST_ZERO = (
     "seed",
     "data.seed",
@@ -189,9 +190,8 @@ def _validate_sizes(values: dict[str, object]) -> None:
             resolution,
             f"a multiple of {key} ({values[key]})",
         )
-    fold = values["model.volume_size"] / grid
     _require(
-        fold >= 1 and fold.is_integer(),
+        values["model.volume_size"] % grid == 0,
         "model.volume_size",
         values["model.volume_size"],
         f"a multiple of model.grid ({grid})",
@@ -255,6 +255,8 @@ def _check_type(key: str, value: object, default: object) -> None:
         raise ConfigError(f"config.{key}: must hold strings only, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"config.{key}: is {value!r}, but must be finite")
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        raise ConfigError(f"config.{key}: is 2^{value.bit_length()} or so, but must be below 2^63")
 
 
 def _require(condition: bool, key: str, value: object, allowed: str) -> None:
