@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import ml_collections
 
-from rotdis.config import base_config, check_types
+from rotdis.config import base_config, check_fields
 from rotdis.errors import CheckpointError, ConfigError
 
 # "section.field" -> what it amounted to before there was such a field, where that is not its
@@ -54,7 +54,7 @@ def complete(saved: Mapping, source: object) -> ml_collections.ConfigDict:
         config[key] = config.get(key, {}) | _plain(value) if isinstance(value, Mapping) else value
     completed = ml_collections.ConfigDict(config)
     try:
-        check_types(completed)
+        check_fields(completed)
     except ConfigError as error:
         raise CheckpointError(f"{source}: its configuration is damaged: {error}") from error
     return completed

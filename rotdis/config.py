@@ -126,6 +126,7 @@ _CHOICES = {
     "pose.residual": ("6d", "svd"),
 }
 _LARGEST = 2**63
+_MAX_RESOLUTION = 512  # a grid of 0.5 GB; the networks' sizes grow with it as well
 _AT_LEAST_ZERO = (
     "seed",
     "data.seed",
@@ -156,7 +157,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for key, default in expected.items():
         if key not in values:
             raise ConfigError(f"config.{key}: is missing; start from rotdis.config.base_config()")
-        _check_type(key, values[key], default)
+        _check_value(key, values[key], default)
     for key, choices in _CHOICES.items():
         _require(values[key] in choices, key, values[key], f"one of {', '.join(choices)}")
     for key, value in values.items():
@@ -168,8 +169,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_sizes(values)
 
 
-def check_types(config: ml_collections.ConfigDict) -> None:
-    """Checks the types of the fields that there are; unknown and missing ones pass.
+def check_fields(config: ml_collections.ConfigDict) -> None:
+    """Checks each field by itself, its type above all; unknown and missing ones pass.
 
     Raises:
         ConfigError: it names the key, what it holds, and what is allowed there.
@@ -177,7 +178,7 @@ def check_types(config: ml_collections.ConfigDict) -> None:
     values = _flatten(config)
     for key, default in _flatten(base_config()).items():
         if key in values:
-            _check_type(key, values[key], default)
+            _check_value(key, values[key], default)
 
 
 def _validate_sizes(values: dict[str, object]) -> None:
@@ -243,7 +244,7 @@ def _flatten(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, o
     return flat
 
 
-def _check_type(key: str, value: object, default: object) -> None:
+def _check_value(key: str, value: object, default: object) -> None:
     allowed = {float: (float, int), tuple: (tuple, list)}.get(type(default), (type(default),))
     wrong = isinstance(value, bool) and type(default) is not bool
     if wrong or not isinstance(value, allowed):
@@ -255,6 +256,8 @@ def _check_type(key: str, value: object, default: object) -> None:
         raise ConfigError(f"config.{key}: must hold strings only, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"config.{key}: is {value!r}, but must be finite")
+    if key == "data.resolution" and value > _MAX_RESOLUTION:
+        raise ConfigError(f"config.{key}: is {value}, but must be at most {_MAX_RESOLUTION}")
     if isinstance(value, int) and abs(value) >= _LARGEST:
         raise ConfigError(f"config.{key}: is 2^{value.bit_length()} or so, but must be below 2^63")
 
