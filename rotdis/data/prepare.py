@@ -21,7 +21,7 @@ import ml_collections
 import numpy as np
 
 from rotdis import atomic, npz
-from rotdis.data import chunks, modelnet_files, voxelset
+from rotdis.data import checksums, chunks, modelnet_files, voxelset
 from rotdis.data.chunks import Chunk
 from rotdis.data.sources import Source, open_source
 from rotdis.data.voxelset import VoxelSet
@@ -211,12 +211,7 @@ def _write(path: Path, data: VoxelSet) -> dict:
             file, packed=data.packed, label=data.label, source_id=np.array(data.source_id, str)
         )
     os.replace(temporary, path)
-    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": checksums.digest(path)}
 
 
 def _checksum(info: dict) -> str:
@@ -229,7 +224,7 @@ def _read(directory: Path, aligned: bool) -> PreparedData:
     for split in SPLITS:
         path = directory / f"{split}.npz"
         try:
-            if _digest(path) != info["files"][split]["sha256"]:
+            if checksums.digest(path) != info["files"][split]["sha256"]:
                 raise ValueError("its checksum differs from the one noted when it was written")
             arrays = npz.read(path)
             splits[split] = VoxelSet(
