@@ -4,6 +4,8 @@ The files in `configs/` start from `base_config` and override what they need; th
 overrides both (`--config.train.steps=100`).
 """
 
+import math
+
 import ml_collections
 
 from rotdis.errors import ConfigError
@@ -130,6 +132,8 @@ _CHOICES = {
     "pose.method": ("mixture", "search", "none"),
     "pose.residual": ("6d", "svd"),
 }
+_LARGEST = 2**63
+_MAX_RESOLUTION = 512  # a grid of 0.5 GB; the networks' sizes grow with it as well
 _AT_LEAST_ZERO = (
     "seed",
     "data.seed",
@@ -160,7 +164,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for key, default in expected.items():
         if key not in values:
             raise ConfigError(f"config.{key}: is missing; start from rotdis.config.base_config()")
-        _check_type(key, values[key], default)
+        _check_value(key, values[key], default)
     for key, choices in _CHOICES.items():
         _require(values[key] in choices, key, values[key], f"one of {', '.join(choices)}")
     for key, value in values.items():
@@ -170,6 +174,18 @@ def validate(config: ml_collections.ConfigDict) -> None:
             else:
                 _require(value > 0 or key == "data.validation_fraction", key, value, "positive")
     _validate_sizes(values)
+
+
+def check_fields(config: ml_collections.ConfigDict) -> None:
+    """Checks each field by itself, its type above all; unknown and missing ones pass.
+
+    Raises:
+        ConfigError: it names the key, what it holds, and what is allowed there.
+    """
+    values = _flatten(config)
+    for key, default in _flatten(base_config()).items():
+        if key in values:
+            _check_value(key, values[key], default)
 
 
 def _validate_sizes(values: dict[str, object]) -> None:
@@ -182,9 +198,8 @@ def _validate_sizes(values: dict[str, object]) -> None:
             resolution,
             f"a multiple of {key} ({values[key]})",
         )
-    fold = values["model.volume_size"] / grid
     _require(
-        fold >= 1 and fold.is_integer(),
+        values["model.volume_size"] % grid == 0,
         "model.volume_size",
         values["model.volume_size"],
         f"a multiple of model.grid ({grid})",
@@ -243,7 +258,7 @@ def _flatten(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, o
     return flat
 
 
-def _check_type(key: str, value: object, default: object) -> None:
+def _check_value(key: str, value: object, default: object) -> None:
     allowed = {float: (float, int), tuple: (tuple, list)}.get(type(default), (type(default),))
     wrong = isinstance(value, bool) and type(default) is not bool
     if wrong or not isinstance(value, allowed):
@@ -251,6 +266,14 @@ def _check_type(key: str, value: object, default: object) -> None:
             f"config.{key}: must be of type {type(default).__name__}, "
             f"not {type(value).__name__} ({value!r})"
         )
+    if isinstance(value, tuple | list) and not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"config.{key}: must hold strings only, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"config.{key}: is {value!r}, but must be finite")
+    if key == "data.resolution" and value > _MAX_RESOLUTION:
+        raise ConfigError(f"config.{key}: is {value}, but must be at most {_MAX_RESOLUTION}")
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        raise ConfigError(f"config.{key}: is 2^{value.bit_length()} or so, but must be below 2^63")
 
 
 def _require(condition: bool, key: str, value: object, allowed: str) -> None:

@@ -160,9 +160,13 @@ def load_file(path: str | Path) -> Model:
     """
     stored = archive.read(path)
     config = compatibility.complete(stored.config, path)
-    module = rotation_vae.create(config)
-    example = jnp.zeros((1, *(module.resolution,) * 3))
-    expected = jax.eval_shape(module.init, jax.random.key(0), example)["params"]
+    try:
+        module = rotation_vae.create(config)
+        example = jax.ShapeDtypeStruct((1, *(module.resolution,) * 3), jnp.float32)
+        expected = jax.eval_shape(module.init, jax.random.key(0), example)["params"]
+    except Exception as error:  # whatever sizes that do not fit together raise in the model's parts
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: its configuration is of no model ({reason})") from error
     archive.check_same_tree(path, stored.params, expected)
     return Model(config, jax.tree.map(jnp.asarray, stored.params))
 

@@ -12,7 +12,7 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from rotdis import __version__, interrupt, usage
+from rotdis import __version__, config_file, interrupt, usage
 from rotdis.errors import RotdisError, UsageError
 
 # In the order of `--help`. What a mode does is in `rotdis.commands`.
@@ -41,6 +41,7 @@ _EXTRAS = {
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "The configuration, a Python file (it is run).")
+FLAGS["config"].parser = config_file.Parser(FLAGS["config"].parser)
 flags.DEFINE_string(
     "workdir",
     None,
@@ -105,13 +106,8 @@ def _run(arguments: list[str]) -> None:
 def _validated(validate: Callable) -> ml_collections.ConfigDict | None:
     """Returns the checked configuration; None where no --config was given."""
     config = FLAGS.config
-    if config is None:
-        return None
-    try:
+    if config is not None:
         validate(config)
-    except OSError as error:  # raised at the first use of a configuration that did not load
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise UsageError(f"--config={FLAGS['config'].config_filename}: {reason}") from error
     return config
 
 

@@ -10,13 +10,13 @@ import json
 import multiprocessing
 import os
 import signal
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ml_collections
 import numpy as np
 
+from rotdis import npz
 from rotdis.data import voxelset
 from rotdis.data.sources import Item
 from rotdis.errors import DataError, RotdisError
@@ -137,11 +137,14 @@ def _is_whole(path: Path) -> bool:
     """Whether a chunk was written to its end; a power failure may tear even a renamed file."""
     try:
         _read_chunk(path)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     return True
 
 
 def _read_chunk(path: Path) -> Chunk:
-    with np.load(path, allow_pickle=False) as file:
-        return Chunk(file["packed"], **json.loads(str(file["notes"])))
+    arrays = npz.read(path)
+    chunk = Chunk(arrays["packed"], **json.loads(str(arrays["notes"])))
+    if chunk.packed.dtype != np.uint8 or len(chunk.packed) != len(chunk.kept):
+        raise ValueError(f"{path}: its arrays do not fit together")
+    return chunk
