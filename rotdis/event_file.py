@@ -64,6 +64,20 @@ class EventFile:
         self._writer.write_event(Event(wall_time=time.time(), step=step, **content))
 
 
+def read_events(folder: Path) -> list[tuple[int, str, bytes]]:
+    """Returns (step, name, value as serialized) of every value in a folder's files, in order."""
+    events = (
+        Event.FromString(record[_HEADER:-_CHECKSUM])
+        for path in sorted(folder.glob("*tfevents*"))
+        for record in _records(path.read_bytes())
+    )
+    return [
+        (event.step, value.tag, value.SerializeToString())
+        for event in events
+        for value in event.summary.value
+    ]
+
+
 def _drop_events_after(path: Path, step: int) -> None:
     """Rewrites a file without later events, and without one that a kill cut short at its end."""
     data = path.read_bytes()
