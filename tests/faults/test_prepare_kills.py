@@ -1,4 +1,4 @@
-"""A preparation that is killed goes on where it stood, gives the same data, and leaves no worker."""
+"""A preparation that is killed goes on where it stood, and leaves no worker behind."""
 
 import sys
 import time
