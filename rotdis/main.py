@@ -5,6 +5,7 @@ python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config
 `--help` explains the rest; its text is in `rotdis.usage`.
 """
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -38,6 +39,9 @@ _EXTRAS = {
     "websockets": "explore",
     "wandb": "wandb",
 }
+
+# What a disk may say of what is written, whatever the mode.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "The configuration, a Python file (it is run).")
@@ -152,6 +156,14 @@ def main() -> None:
             raise
         _leave(
             f"this needs {package}, which is not installed: pip install -e '.[{_EXTRAS[package]}]'",
+            RotdisError.exit_status,
+        )
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        _leave(
+            f"{error.filename or 'a file'}: cannot be written ({error.strerror}); what is saved is "
+            "kept: mend that, and start the same command again",
             RotdisError.exit_status,
         )
 

@@ -19,6 +19,8 @@ from rotdis.models.rotation_vae import Code, RotationVAE
 AXIS = "data"  # the mesh axis over which examples are divided
 
 Metrics = dict[str, Float[Array, ""]]
+# The metrics that are terms of the loss; each model has some of them.
+TERMS = ("reconstruction", "kl", "first_equivariance", "equivariance", "refinement", "tilt")
 
 
 @flax.struct.dataclass

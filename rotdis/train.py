@@ -1,5 +1,6 @@
 """The training loop: data, step, log, evaluation and checkpoints, from any point to the end."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import ml_collections
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from rotdis import checkpoint, evaluate, frames, pictures, step
+from rotdis import checkpoint, evaluate, frames, pictures, run_folder, step
 from rotdis.data import prepare, resident
 from rotdis.data.order import MAX_OBJECTS
 from rotdis.data.prepare import PreparedData
@@ -56,12 +57,12 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     mesh = make_mesh(config.train.batch_size)
     if config.train.wandb:
         from rotdis import wandb_log  # where wandb is missing, it is said now
-    if checkpoint.holds_checkpoint(workdir):
-        checkpoint.check_same_run(workdir, config)
+    if run_folder.holds_checkpoint(workdir):
+        run_folder.check_same_run(workdir, config)
     data = prepare.prepare(config.data)
     _check_size(data.train, config)
     try:
-        checkpoint.save_config(workdir, config)
+        run_folder.save_config(workdir, config)
         checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
     except OSError as error:
         raise CheckpointError(f"--workdir: {workdir} cannot be written ({error})") from error
@@ -76,14 +77,22 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     first_process, mirror = jax.process_index() == 0, None
     if config.train.wandb and first_process:
         mirror = wandb_log.WandbLog(config.train.wandb, workdir, config.to_dict())
-    writer = MetricWriter(workdir, step=int(state.step), enabled=first_process, mirror=mirror)
-    validator = _Validator(config, data, writer)
-    synchronizer = frames.Synchronizer(config, data.train, mesh)
     try:
-        _loop(config, state, run_steps, checkpoints, validator, synchronizer, writer)
-    finally:
-        checkpoints.close()
-        writer.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(checkpoints.close)
+            writer = MetricWriter(
+                workdir, step=int(state.step), enabled=first_process, mirror=mirror
+            )
+            stack.callback(writer.close)
+            validator = _Validator(config, data, writer)
+            synchronizer = frames.Synchronizer(config, data.train, mesh)
+            _loop(config, state, run_steps, checkpoints, validator, synchronizer, writer)
+    except OSError as error:  # the metrics'; checkpoints have errors of their own
+        kept = max(run_folder.checkpoints(workdir), default=0)
+        raise CheckpointError(
+            f"{workdir}: the metrics cannot be written ({error.strerror or error}); mend that, and "
+            f"the same command goes on from step {kept}"
+        ) from error
     return data
 
 
@@ -145,8 +154,8 @@ def _loop(
             if evaluating:
                 scores = validator(done, state)
             if saving or evaluating:
+                writer.flush()  # first: whoever resumes from here finds what led to it
                 checkpoints.save(state, scores)
-                writer.flush()
                 window.restart_clock()
             if stopping:
                 checkpoints.wait()
