@@ -86,7 +86,7 @@ def base_config() -> ml_collections.ConfigDict:
     # One canonical frame for alike objects: training objects are compared, and the frames on which
     # most comparisons agree become targets of the pose network (rotdis/frames.py).
     config.frames = ml_collections.ConfigDict()
-    config.frames.synchronize_at = (0.4, 0.65)  # after these shares of the steps; () never
+    config.frames.synchronize_at = (0.4,)  # after these shares of the steps; () never
     config.frames.neighbours = 20  # each object is compared with so many
     config.frames.capacity = 4096  # at most so many training objects get a target
 
