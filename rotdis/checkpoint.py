@@ -23,6 +23,7 @@ from rotdis.errors import CheckpointError
 from rotdis.step import TrainState
 
 FORMAT = 1  # of the folder; raised by a change that older code cannot read
+_TOGETHER = ocp.options.MultiprocessingOptions()
 BEST_METRIC = "reconstruction/iou"
 
 # What determines the shapes and the meaning of the parameters.
@@ -52,7 +53,8 @@ class Checkpoints:
     Args:
         workdir: the run's folder; created where missing.
         keep_best: how many checkpoints to keep besides the newest, by `BEST_METRIC`.
-        read_only: only restore; nothing is created or deleted.
+        read_only: only restore, this process by itself; nothing is created or deleted. Otherwise
+            all processes of a run do everything together, and each thing is written once.
 
     Raises:
         OSError: the folder cannot be made.
@@ -79,6 +81,7 @@ class Checkpoints:
                     enable_async_checkpointing=True,
                     create=not read_only,
                     read_only=read_only,
+                    multiprocessing_options=_by_itself() if read_only else _TOGETHER,
                 ),
             )
 
@@ -141,6 +144,12 @@ class Checkpoints:
         self._manager.close()
 
 
+def _by_itself() -> ocp.options.MultiprocessingOptions:
+    return ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()}
+    )
+
+
 @contextlib.contextmanager
 def _errors_only() -> Iterator[None]:
     """Keeps Orbax from warning of what was asked for, that a folder be only read."""
@@ -156,6 +165,11 @@ def holds_checkpoint(workdir: str | Path) -> bool:
     """Returns whether a folder holds a run with at least one complete checkpoint."""
     folder = Path(workdir) / "checkpoints"
     return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
+
+
+def holds_config(workdir: str | Path) -> bool:
+    """Returns whether a folder holds a run's configuration."""
+    return (Path(workdir) / "config.json").exists()
 
 
 def save_config(workdir: str | Path, config: ml_collections.ConfigDict) -> None:

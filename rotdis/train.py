@@ -1,5 +1,6 @@
 """The training loop: data, step, log, evaluation and checkpoints, from any point to the end."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import jax
 import ml_collections
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from rotdis import checkpoint, evaluate, pictures, step
+from rotdis import checkpoint, distributed, evaluate, pictures, step
+from rotdis.config import describe
 from rotdis.data import prepare, resident
 from rotdis.data.order import MAX_OBJECTS
 from rotdis.data.prepare import PreparedData
@@ -53,15 +56,22 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         TrainingError: the loss is not finite; earlier checkpoints are kept.
     """
     workdir = Path(workdir)
+    if not distributed.agrees(describe(config).encode()):
+        raise ConfigError("the processes were started with different configurations")
     mesh = make_mesh(config.train.batch_size)
     if config.train.wandb:
         from rotdis import wandb_log  # where wandb is missing, it is said now
     if checkpoint.holds_checkpoint(workdir):
         checkpoint.check_same_run(workdir, config)
-    data = prepare.prepare(config.data)
+    data = distributed.first_before_others(lambda: prepare.prepare(config.data))
     _check_size(data.train, config)
+    if not distributed.agrees(data.train.packed.tobytes()):
+        raise DataError(
+            f"{data.directory}: not every process has the same objects there; prepare them anew "
+            "from one source, or keep them where all processes see them (config.data.dir)"
+        )
     try:
-        checkpoint.save_config(workdir, config)
+        distributed.first_before_others(lambda: _save_config(workdir, config))
         checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
     except OSError as error:
         raise CheckpointError(f"--workdir: {workdir} cannot be written ({error})") from error
@@ -69,21 +79,35 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     model = rotation_vae.create(config)
     state = step.init_state(model, config)
     if checkpoints.latest_step() is None:
+        if not distributed.is_alone():  # the last bits of a random draw may differ among machines
+            state = multihost_utils.broadcast_one_to_all(state)
         state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     else:
         state = checkpoints.restore(state, mesh)
     run_steps = _make_runner(model, config, mesh, data, start=int(state.step))
-    first_process, mirror = jax.process_index() == 0, None
+    first_process, mirror = distributed.is_first(), None
     if config.train.wandb and first_process:
         mirror = wandb_log.WandbLog(config.train.wandb, workdir, config.to_dict())
     writer = MetricWriter(workdir, step=int(state.step), enabled=first_process, mirror=mirror)
     validator = _Validator(config, data, writer)
     try:
-        _loop(config, state, run_steps, checkpoints, validator, writer)
+        with distributed.leaving_on_errors():
+            _loop(config, state, run_steps, checkpoints, validator, writer)
     finally:
         checkpoints.close()
         writer.close()
     return data
+
+
+def _save_config(workdir: Path, config: ml_collections.ConfigDict) -> None:
+    """Writes the configuration, in process 0; the others see thereby that the folder is shared."""
+    if distributed.is_first():
+        checkpoint.save_config(workdir, config)
+    elif not checkpoint.holds_config(workdir):
+        raise CheckpointError(
+            f"--workdir: what process 0 wrote to {workdir} is not there; give a folder on a file "
+            "system that all processes share"
+        )
 
 
 def make_mesh(batch_size: int) -> Mesh:
@@ -97,7 +121,9 @@ def make_mesh(batch_size: int) -> Mesh:
             f"config.train.batch_size: is {batch_size}, but must be a multiple of the number of "
             f"devices ({jax.device_count()})"
         )
-    return jax.make_mesh((jax.device_count(),), (step.AXIS,), axis_types=(AxisType.Auto,))
+    # Each process feeds one contiguous part of the batch, whatever JAX thinks of its topology.
+    devices = np.array(distributed.ordered_devices())
+    return Mesh(devices, (step.AXIS,), axis_types=(AxisType.Auto,))
 
 
 def _check_size(split: VoxelSet, config: ml_collections.ConfigDict) -> None:
@@ -117,7 +143,7 @@ def _loop(
     writer: MetricWriter,
 ) -> None:
     done, last = int(state.step), config.train.steps
-    window = Window(2 * config.train.batch_size)
+    window, votes = Window(2 * config.train.batch_size), distributed.Votes()
     with StopSignals() as stop, Progress(total=last, initial=done) as progress:
         while done < last:
             # Checkpoints and evaluations are due at multiples of log_every.
@@ -127,7 +153,8 @@ def _loop(
             window.add(done, count, metrics, waited)
             done += count
             # Read once: a signal that comes later in this turn is served after the next one.
-            stopping = stop.requested and done < last
+            signalled = votes(stop.number)
+            stopping = signalled and done < last
             saving = done % config.train.checkpoint_every == 0 or done == last or stopping
             evaluating = done % config.train.eval_every == 0 or done == last
             scores = None
@@ -145,10 +172,11 @@ def _loop(
                 window.restart_clock()
             if stopping:
                 checkpoints.wait()
+                name = signal.Signals(signalled).name
                 raise Interrupted(
-                    f"stopped by {stop.name} after step {done}, which is saved; "
-                    "the same command goes on from there",
-                    stop.number,
+                    f"stopped by {name} after step {done}, which is saved; the same "
+                    "command goes on from there",
+                    signalled,
                 )
 
 
@@ -197,7 +225,7 @@ def _host_batches(
 
     return iter(
         pipeline.make_batches(
-            modelnet.write_shards(data),
+            distributed.first_before_others(lambda: modelnet.write_shards(data)),
             "train",
             seed=config.seed,
             batch_size=config.train.batch_size,
@@ -219,6 +247,9 @@ class _Validator:
     def __call__(self, done: int, state: TrainState) -> dict[str, float] | None:
         if not len(self._data.validation):
             return None
+        return distributed.on_first(lambda: self._evaluate(done, state))
+
+    def _evaluate(self, done: int, state: TrainState) -> dict[str, float]:
         params = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema_params)
         if self._model is None:
             self._model = Model(self._config, params)
