@@ -209,8 +209,8 @@ def _leave(error: BaseException) -> None:
     else:
         traceback.print_exception(error, file=sys.__stderr__)
         _tell("stopped by the error above, a defect; the other processes stop as well")
-    if is_first():
-        # Where all have the same to say, they can: the end of process 0 ends them.
+    if is_first() and hasattr(error, "exit_status"):
+        # Perhaps all have the same to say, and the end of process 0 would keep them from it.
         time.sleep(_GRACE)
     sys.stdout.flush()
     os._exit(status)
