@@ -13,14 +13,14 @@ import socket
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     print(free.getsockname()[1])')
+    trap 'kill -TERM "${pids[@]}" 2>/dev/null || true' TERM
+    trap : INT # the terminal's Ctrl-C reaches them by itself; one more from here would cut it short
     for ((process = 0; process < count; process++)); do
         # Where there are GPUs, each process takes one.
         JAX_LOCAL_DEVICE_IDS=$process "$@" --processes="$count" \
             --coordinator="127.0.0.1:$port" --process_id="$process" &
         pids+=($!)
     done
-    trap 'kill -TERM "${pids[@]}" 2>/dev/null || true' TERM
-    trap : INT # Ctrl-C reaches them from the terminal; a second one from here would cut the first short
     for pid in "${pids[@]}"; do
         while ended=0 && { wait "$pid" || ended=$?; } && kill -0 "$pid" 2>/dev/null; do
             : # a signal ended the waiting, not the process

@@ -78,7 +78,6 @@ def initialize(coordinator: str | None, processes: int, process_id: int | None) 
             process_id,
             initialization_timeout=_START,
             heartbeat_timeout_seconds=_HEARTBEAT,
-            shutdown_timeout_seconds=_HEARTBEAT,
         )
     except (RuntimeError, ValueError) as error:
         where = f"--coordinator={coordinator}" if coordinator else "--processes=0"
