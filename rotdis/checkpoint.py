@@ -1,50 +1,29 @@
 """Checkpoints of a run, by Orbax: the only module that knows it.
 
-A workdir holds `config.json` (the configuration, with a format number) and `checkpoints/STEP/`.
-The newest checkpoint is always kept, and the best ones by a validation metric besides.
+A workdir holds `config.json` (the configuration, with a format number) and `checkpoints/STEP/`,
+which appear whole or not at all, each with checksums and a copy of `config.json`. The newest
+checkpoint is always kept, and the best ones by a validation metric besides.
 """
 
 import contextlib
-import json
-import os
+import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-import ml_collections
 import orbax.checkpoint as ocp
-from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import checkpoint_managers
 
-from rotdis import compatibility
-from rotdis.config import base_config
+from rotdis import intact, run_folder
 from rotdis.errors import CheckpointError
 from rotdis.step import TrainState
 
-FORMAT = 1  # of the folder; raised by a change that older code cannot read
-_TOGETHER = ocp.options.MultiprocessingOptions()
 BEST_METRIC = "reconstruction/iou"
 
-# What determines the shapes and the meaning of the parameters.
-_MODEL = {"data.resolution"} | {
-    f"{section}.{key}"
-    for section in ("model", "pose")
-    for key in base_config()[section]
-    if key != "refine_steps"
-}
-# What determines a training run besides: with another value it would be another run. (Where the
-# data are kept, what is logged, and how long it runs may change under way.)
-_RUN = (
-    _MODEL
-    | {"seed", "train.batch_size", "train.ema_decay"}
-    | {
-        f"{section}.{key}"
-        for section in ("data", "loss", "optimizer", "search")
-        for key in base_config()[section]
-        if key not in ("dir", "workers", "loader", "num_test", "aligned")
-    }
-)
+_DELETED = "deleted"
+_DATED = "_CHECKPOINT_METADATA"  # gets the time after the checksums
 
 
 class Checkpoints:
@@ -57,6 +36,7 @@ class Checkpoints:
             all processes of a run do everything together, and each thing is written once.
 
     Raises:
+        CheckpointError: the metrics of a checkpoint are damaged.
         OSError: the folder cannot be made.
     """
 
@@ -70,20 +50,31 @@ class Checkpoints:
                     keep_checkpoints_without_metrics=False,
                 )
             )
-        with _errors_only():
-            self._manager = ocp.CheckpointManager(
-                Path(workdir).resolve() / "checkpoints",
-                options=ocp.CheckpointManagerOptions(
-                    preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
-                    # Without it metrics are not stored at all. What is kept is the policy's
-                    # decision.
-                    best_fn=lambda metrics: metrics[BEST_METRIC],
-                    enable_async_checkpointing=True,
-                    create=not read_only,
-                    read_only=read_only,
-                    multiprocessing_options=_by_itself() if read_only else _TOGETHER,
-                ),
-            )
+        self._workdir = Path(workdir).resolve()
+        self._directory = self._workdir / "checkpoints"
+        self._read_only, self._closed = read_only, False
+        self._saving = -1  # the step that is being saved, or was last
+        for step in run_folder.checkpoints(self._workdir):  # their metrics are read at once
+            self._check(step, "metrics/")
+        logging.getLogger("absl").addFilter(_is_news)
+        self._manager = ocp.CheckpointManager(
+            self._directory,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                # Without it metrics are not stored at all. What is kept is the policy's decision.
+                best_fn=lambda metrics: metrics[BEST_METRIC],
+                enable_async_checkpointing=True,
+                # Runs before the folder gets its name, so the checksums appear together with it.
+                async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
+                # What a kill leaves: half a checkpoint that was being written, or deleted.
+                cleanup_tmp_directories=not read_only,
+                todelete_subdir=None if read_only else _DELETED,
+                create=not read_only,
+                read_only=read_only,
+                multiprocessing_options=_by_itself() if read_only else _together(),
+            ),
+        )
+        self._empty_trash()
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest complete checkpoint, None where there is none."""
@@ -99,11 +90,18 @@ class Checkpoints:
         return best[1] if best else self.latest_step()
 
     def save(self, state: TrainState, metrics: dict[str, float] | None = None) -> None:
-        """Saves the state in the background; a step that is already saved is left alone."""
+        """Saves the state in the background; a step that is already saved is left alone.
+
+        Raises:
+            CheckpointError: this or the last checkpoint cannot be written.
+        """
         step = int(state.step)
+        self.wait()
         if step in self._manager.all_steps():
             return
-        self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+        self._saving = step
+        with self._failing_cleanly():
+            self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
 
     def restore(self, template: TrainState, mesh: Mesh, step: int | None = None) -> TrainState:
         """Restores a checkpoint, the newest by default, onto every device of `mesh`.
@@ -114,7 +112,7 @@ class Checkpoints:
             step: which checkpoint.
 
         Raises:
-            CheckpointError: there is none, or it cannot be read.
+            CheckpointError: there is none, or it is damaged.
         """
         step = self.latest_step() if step is None else step
         if step is None:
@@ -126,126 +124,96 @@ class Checkpoints:
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), template
         )
+        self._check(step)
         try:
-            return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            state = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         except Exception as error:  # Orbax raises whatever its storage layers raise
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise CheckpointError(
-                f"{self._manager.directory}/{step}: cannot be read ({reason[0][:200]}); "
-                "delete that folder to go on from an older checkpoint"
-            ) from error
+            raise self._damaged(step, _reason(error)) from error
+        if int(state.step) != step:
+            raise self._damaged(step, f"it holds step {int(state.step)}")
+        return state
 
     def wait(self) -> None:
-        """Returns when all saves are on disk."""
-        self._manager.wait_until_finished()
+        """Returns when all saves are on disk.
+
+        Raises:
+            CheckpointError: one cannot be written.
+        """
+        with self._failing_cleanly():
+            self._manager.wait_until_finished()
+        self._empty_trash()
 
     def close(self) -> None:
-        """Waits for saves and releases the folder."""
-        self._manager.close()
+        """Waits for saves and releases the folder; a second time it does nothing.
+
+        Raises:
+            CheckpointError: the last checkpoint cannot be written.
+        """
+        if not self._closed:
+            self._closed = True
+            self.wait()
+            self._manager.close()
+
+    def _seal(self) -> None:
+        (folder,) = self._directory.glob(f"{self._saving}.orbax-checkpoint-tmp*")
+        copy = self._workdir / run_folder.CONFIG
+        if copy.exists():
+            shutil.copyfile(copy, folder / run_folder.CONFIG)
+        intact.seal(folder, besides=[_DATED])
+
+    def _empty_trash(self) -> None:
+        # Deleted checkpoints were renamed first: half of one never passes for a whole.
+        if not self._read_only and jax.process_index() == 0:
+            shutil.rmtree(self._directory / _DELETED, ignore_errors=True)
+
+    def _check(self, step: int, below: str = "") -> None:
+        damage = intact.find_damage(self._directory / str(step), below)
+        if damage:
+            raise self._damaged(step, damage)
+
+    def _damaged(self, step: int, damage: str) -> CheckpointError:
+        others = [other for other in run_folder.checkpoints(self._workdir) if other != step]
+        whole = [each for each in others if not intact.find_damage(self._directory / str(each))]
+        advice = (
+            f"delete that folder to go on from step {max(whole)}, the newest that is intact"
+            if whole
+            else "no other checkpoint is intact: delete that folder to begin anew"
+        )
+        return CheckpointError(f"{self._directory / str(step)}: is damaged ({damage}); {advice}")
+
+    @contextlib.contextmanager
+    def _failing_cleanly(self) -> Iterator[None]:
+        """Makes one message of what goes wrong in a save, and leaves nothing of it behind."""
+        try:
+            yield
+        except Exception as error:  # Orbax raises whatever its storage layers raise
+            self._closed = True
+            for half in self._directory.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(half, ignore_errors=True)
+            kept = max(run_folder.checkpoints(self._workdir), default=None)
+            before = "there is none before it" if kept is None else f"that of step {kept} is kept"
+            raise CheckpointError(
+                f"{self._directory}: the checkpoint of step {self._saving} cannot be written "
+                f"({_reason(error)}); {before}. Mend that, and the same command goes on from there"
+            ) from error
+
+
+def _together() -> ocp.options.MultiprocessingOptions:
+    return ocp.options.MultiprocessingOptions()
 
 
 def _by_itself() -> ocp.options.MultiprocessingOptions:
-    return ocp.options.MultiprocessingOptions(
-        primary_host=jax.process_index(), active_processes={jax.process_index()}
-    )
+    me = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
 
 
-@contextlib.contextmanager
-def _errors_only() -> Iterator[None]:
-    """Keeps Orbax from warning of what was asked for, that a folder be only read."""
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is not Orbax's: what it has to say is raised."""
+    return "orbax" not in record.pathname
 
 
-def holds_checkpoint(workdir: str | Path) -> bool:
-    """Returns whether a folder holds a run with at least one complete checkpoint."""
-    folder = Path(workdir) / "checkpoints"
-    return folder.is_dir() and any(path.name.isdigit() for path in folder.iterdir())
-
-
-def holds_config(workdir: str | Path) -> bool:
-    """Returns whether a folder holds a run's configuration."""
-    return (Path(workdir) / "config.json").exists()
-
-
-def save_config(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
-    """Writes the configuration beside the checkpoints, atomically."""
-    path = Path(workdir) / "config.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"format": FORMAT, "config": config.to_dict()}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)
-
-
-def load_config(workdir: str | Path) -> ml_collections.ConfigDict:
-    """Reads the configuration of a run.
-
-    Raises:
-        CheckpointError: the folder holds no run, or one of a newer version of rotdis.
-    """
-    path = Path(workdir) / "config.json"
-    if not path.exists():
-        raise CheckpointError(f"{workdir}: holds no training run (there is no config.json in it)")
-    try:
-        content = json.loads(path.read_text())
-        found, config = content["format"], content["config"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: is not a configuration that rotdis wrote") from error
-    if found != FORMAT:
-        raise CheckpointError(
-            f"{path}: has format {found}, this version of rotdis reads format {FORMAT}; "
-            "use the version that trained it"
-        )
-    return ml_collections.ConfigDict(
-        jax.tree.map(
-            lambda x: tuple(x) if isinstance(x, list) else x,
-            config,
-            is_leaf=lambda x: isinstance(x, list),
-        )
-    )
-
-
-def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
-    """Makes sure that a workdir's run is one of this configuration.
-
-    Raises:
-        CheckpointError: it holds another; the message names the keys that differ.
-    """
-    _compare(workdir, config, _RUN)
-
-
-def check_same_model(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
-    """Makes sure that a workdir's model is the one that the configuration describes.
-
-    Raises:
-        CheckpointError: it is another; the message names the keys that differ.
-    """
-    _compare(workdir, config, _MODEL)
-
-
-def _compare(workdir: str | Path, config: ml_collections.ConfigDict, fields: set[str]) -> None:
-    saved, wanted = compatibility.complete(load_config(workdir).to_dict(), workdir), config
-    differing = [
-        f"{key} ({_lookup(saved, key)!r} there, {_lookup(wanted, key)!r} here)"
-        for key in sorted(fields)
-        if _lookup(saved, key) != _lookup(wanted, key)
-    ]
-    if differing:
-        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
-        raise CheckpointError(
-            f"{workdir}: holds another model's run, which differs in {', '.join(differing[:5])}"
-            f"{more}; choose another --workdir, or delete this one"
-        )
-
-
-def _lookup(config: ml_collections.ConfigDict, key: str) -> object:
-    for part in key.split("."):
-        config = config.get(part, "absent")
-        if config == "absent":
-            break
-    return config
+def _reason(error: Exception) -> str:
+    """Returns the line of an error that says most; a full disk's is wrapped in many others."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    telling = [line for line in lines if "No space left" in line or "Read-only" in line]
+    return (telling or lines)[0].strip()[:200]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ml_collections
 
-from rotdis import checkpoint, distributed, evaluate, inference, packaged, pictures, report, train
+from rotdis import distributed, evaluate, inference, packaged, pictures, report, run_folder, train
 from rotdis.config import describe
 from rotdis.data import prepare
 from rotdis.data.prepare import PreparedData
@@ -110,7 +110,7 @@ def evaluate_run(
     if config is None:
         config = model.config
     else:
-        checkpoint.check_same_model(workdir, config)
+        run_folder.check_same_model(workdir, config)
     data = prepare.prepare(config.data)
     if not len(data.test):
         raise ConfigError(f"{config.data.source or config.data.dataset}: has no test split")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import ml_collections
 
-from rotdis.config import base_config
-from rotdis.errors import CheckpointError
+from rotdis.config import base_config, check_fields
+from rotdis.errors import CheckpointError, ConfigError
 
 # "section.field" -> what it amounted to before there was such a field, where that is not its
 # default. Whoever adds a field to `config.model` or `config.pose` that is on by default, adds here
@@ -31,9 +31,14 @@ def complete(saved: Mapping, source: object) -> ml_collections.ConfigDict:
 
     Raises:
         CheckpointError: a field of the model is unknown: a newer version made it, or the field is
-            gone, and without it this might be another model.
+            gone, and without it this might be another model; or something is of the wrong type.
     """
     config = base_config().to_dict()
+    sections = {key for key, value in config.items() if isinstance(value, dict)}
+    if not isinstance(saved, Mapping) or not all(
+        isinstance(saved.get(section, {}), Mapping) for section in sections
+    ):
+        raise CheckpointError(f"{source}: its configuration is not one that rotdis wrote")
     for section in _OF_THE_MODEL:
         unknown = sorted(saved.get(section, {}).keys() - config[section].keys())
         if unknown:
@@ -47,7 +52,12 @@ def complete(saved: Mapping, source: object) -> ml_collections.ConfigDict:
         config[section][field] = value
     for key, value in saved.items():
         config[key] = config.get(key, {}) | _plain(value) if isinstance(value, Mapping) else value
-    return ml_collections.ConfigDict(config)
+    completed = ml_collections.ConfigDict(config)
+    try:
+        check_fields(completed)
+    except ConfigError as error:
+        raise CheckpointError(f"{source}: its configuration is damaged: {error}") from error
+    return completed
 
 
 def _plain(section: Mapping) -> dict:

@@ -4,6 +4,8 @@ The files in `configs/` start from `base_config` and override what they need; th
 overrides both (`--config.train.steps=100`).
 """
 
+import math
+
 import ml_collections
 
 from rotdis.errors import ConfigError
@@ -78,8 +80,15 @@ def base_config() -> ml_collections.ConfigDict:
     config.loss.concentration = 10.0  # of a hypothesis about its rotation; 10 is about 13 degrees
     # Turns canonical forms until their faces are parallel to the grid: then the 24 hypotheses are
     # the very poses between which a box-like object is ambiguous. 0 for objects without flat faces.
-    config.loss.tilt_weight = 500.0
+    config.loss.tilt_weight = 1000.0
     config.loss.refinement_concentration = 50.0  # of the corrected rotation; 50 is about 6 degrees
+
+    # One canonical frame for alike objects: training objects are compared, and the frames on which
+    # most comparisons agree become targets of the pose network (rotdis/frames.py).
+    config.frames = ml_collections.ConfigDict()
+    config.frames.synchronize_at = (0.4, 0.65)  # after these shares of the steps; () never
+    config.frames.neighbours = 20  # each object is compared with so many
+    config.frames.capacity = 4096  # at most so many training objects get a target
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 1e-3  # after warm-up; decays to zero by a cosine
@@ -123,6 +132,8 @@ _CHOICES = {
     "pose.method": ("mixture", "search", "none"),
     "pose.residual": ("6d", "svd"),
 }
+_LARGEST = 2**63
+_MAX_RESOLUTION = 512  # a grid of 0.5 GB; the networks' sizes grow with it as well
 _AT_LEAST_ZERO = (
     "seed",
     "data.seed",
@@ -153,7 +164,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for key, default in expected.items():
         if key not in values:
             raise ConfigError(f"config.{key}: is missing; start from rotdis.config.base_config()")
-        _check_type(key, values[key], default)
+        _check_value(key, values[key], default)
     for key, choices in _CHOICES.items():
         _require(values[key] in choices, key, values[key], f"one of {', '.join(choices)}")
     for key, value in values.items():
@@ -163,6 +174,18 @@ def validate(config: ml_collections.ConfigDict) -> None:
             else:
                 _require(value > 0 or key == "data.validation_fraction", key, value, "positive")
     _validate_sizes(values)
+
+
+def check_fields(config: ml_collections.ConfigDict) -> None:
+    """Checks each field by itself, its type above all; unknown and missing ones pass.
+
+    Raises:
+        ConfigError: it names the key, what it holds, and what is allowed there.
+    """
+    values = _flatten(config)
+    for key, default in _flatten(base_config()).items():
+        if key in values:
+            _check_value(key, values[key], default)
 
 
 def _validate_sizes(values: dict[str, object]) -> None:
@@ -175,9 +198,8 @@ def _validate_sizes(values: dict[str, object]) -> None:
             resolution,
             f"a multiple of {key} ({values[key]})",
         )
-    fold = values["model.volume_size"] / grid
     _require(
-        fold >= 1 and fold.is_integer(),
+        values["model.volume_size"] % grid == 0,
         "model.volume_size",
         values["model.volume_size"],
         f"a multiple of model.grid ({grid})",
@@ -193,6 +215,13 @@ def _validate_sizes(values: dict[str, object]) -> None:
         refined <= restarts, "search.refined", refined, f"at most search.restarts ({restarts})"
     )
     _validate_symmetries(values)
+    shares = values["frames.synchronize_at"]
+    _require(
+        all(isinstance(share, float) and 0 < share < 1 for share in shares),
+        "frames.synchronize_at",
+        shares,
+        "shares of the steps, between 0 and 1",
+    )
     for key in ("checkpoint_every", "eval_every"):
         _require(
             values[f"train.{key}"] % values["train.log_every"] == 0,
@@ -229,7 +258,7 @@ def _flatten(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, o
     return flat
 
 
-def _check_type(key: str, value: object, default: object) -> None:
+def _check_value(key: str, value: object, default: object) -> None:
     allowed = {float: (float, int), tuple: (tuple, list)}.get(type(default), (type(default),))
     wrong = isinstance(value, bool) and type(default) is not bool
     if wrong or not isinstance(value, allowed):
@@ -237,6 +266,14 @@ def _check_type(key: str, value: object, default: object) -> None:
             f"config.{key}: must be of type {type(default).__name__}, "
             f"not {type(value).__name__} ({value!r})"
         )
+    if isinstance(value, tuple | list) and not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"config.{key}: must hold strings only, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"config.{key}: is {value!r}, but must be finite")
+    if key == "data.resolution" and value > _MAX_RESOLUTION:
+        raise ConfigError(f"config.{key}: is {value}, but must be at most {_MAX_RESOLUTION}")
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        raise ConfigError(f"config.{key}: is 2^{value.bit_length()} or so, but must be below 2^63")
 
 
 def _require(condition: bool, key: str, value: object, allowed: str) -> None:

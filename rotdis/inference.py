@@ -10,7 +10,7 @@ import optax
 from jax.sharding import AxisType
 from jaxtyping import Float
 
-from rotdis import checkpoint, compatibility, packaged
+from rotdis import checkpoint, compatibility, packaged, run_folder
 from rotdis.errors import CheckpointError
 from rotdis.models import rotation_vae
 from rotdis.models.rotation_vae import Code
@@ -160,9 +160,13 @@ def load_file(path: str | Path) -> Model:
     """
     stored = archive.read(path)
     config = compatibility.complete(stored.config, path)
-    module = rotation_vae.create(config)
-    example = jnp.zeros((1, *(module.resolution,) * 3))
-    expected = jax.eval_shape(module.init, jax.random.key(0), example)["params"]
+    try:
+        module = rotation_vae.create(config)
+        example = jax.ShapeDtypeStruct((1, *(module.resolution,) * 3), jnp.float32)
+        expected = jax.eval_shape(module.init, jax.random.key(0), example)["params"]
+    except Exception as error:  # whatever sizes that do not fit together raise in the model's parts
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: its configuration is of no model ({reason})") from error
     archive.check_same_tree(path, stored.params, expected)
     return Model(config, jax.tree.map(jnp.asarray, stored.params))
 
@@ -188,8 +192,8 @@ def restore(run: str | Path) -> tuple[ml_collections.ConfigDict, optax.Params, i
     """
     if not Path(run).is_dir():
         raise CheckpointError(f"{run}: no such training run")
-    config = compatibility.complete(checkpoint.load_config(run).to_dict(), run)
-    if not checkpoint.holds_checkpoint(run):
+    config = compatibility.complete(run_folder.load_config(run).to_dict(), run)
+    if not run_folder.holds_checkpoint(run):
         raise CheckpointError(f"{run}: holds no checkpoint yet; train it first (--mode=train)")
     template = jax.eval_shape(lambda: init_state(rotation_vae.create(config), config))
     checkpoints = checkpoint.Checkpoints(run, read_only=True)

@@ -5,14 +5,16 @@ python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config
 `--help` explains the rest; its text is in `rotdis.usage`.
 """
 
+import contextlib
+import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from rotdis import __version__, interrupt, usage
+from rotdis import __version__, config_file, interrupt, usage
 from rotdis.errors import RotdisError, UsageError
 
 # In the order of `--help`. What a mode does is in `rotdis.commands`.
@@ -39,8 +41,12 @@ _EXTRAS = {
     "wandb": "wandb",
 }
 
+# What a disk may say of what is written, whatever the mode.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "The configuration, a Python file (it is run).")
+FLAGS["config"].parser = config_file.Parser(FLAGS["config"].parser)
 flags.DEFINE_string(
     "workdir",
     None,
@@ -106,7 +112,7 @@ def _run(arguments: list[str]) -> None:
         raise UsageError("--processes: is for --mode=train; the other modes take one process")
     distributed.initialize(FLAGS.coordinator, FLAGS.processes, FLAGS.process_id)
     distributed.silence_others()
-    with distributed.leaving_on_errors():
+    with distributed.leaving_on_errors(), _explained():
         commands.run(
             FLAGS.mode,
             config=validated,
@@ -122,13 +128,8 @@ def _run(arguments: list[str]) -> None:
 def _validated(validate: Callable) -> ml_collections.ConfigDict | None:
     """Returns the checked configuration; None where no --config was given."""
     config = FLAGS.config
-    if config is None:
-        return None
-    try:
+    if config is not None:
         validate(config)
-    except OSError as error:  # raised at the first use of a configuration that did not load
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise UsageError(f"--config={FLAGS['config'].config_filename}: {reason}") from error
     return config
 
 
@@ -164,22 +165,32 @@ def main() -> None:
     logging.set_verbosity(logging.ERROR)
     interrupt.raise_stopped_on_signals()
     try:
-        _run(_parse(sys.argv))
+        with _explained():
+            _run(_parse(sys.argv))
     except (RotdisError, interrupt.Stopped) as error:
-        _leave(error, error.exit_status)
+        print(f"rotdis: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Says of a missing package and of a disk's errors what to do."""
+    try:
+        yield
     except ImportError as error:
         package = (error.name or "").split(".")[0]
         if package not in _EXTRAS:
             raise
-        _leave(
-            f"this needs {package}, which is not installed: pip install -e '.[{_EXTRAS[package]}]'",
-            RotdisError.exit_status,
-        )
-
-
-def _leave(message: object, status: int) -> None:
-    print(f"rotdis: {message}", file=sys.stderr)
-    sys.exit(status)
+        raise RotdisError(
+            f"this needs {package}, which is not installed: pip install -e '.[{_EXTRAS[package]}]'"
+        ) from error
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise RotdisError(
+            f"{error.filename or 'a file'}: cannot be written ({error.strerror}); what is saved is "
+            "kept: mend that, and start the same command again"
+        ) from error
 
 
 if __name__ == "__main__":

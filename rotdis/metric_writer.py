@@ -1,5 +1,6 @@
 """Keeps what a run says of itself: the train stage writes here, TensorBoard and report read it."""
 
+import contextlib
 import json
 import math
 import os
@@ -9,7 +10,9 @@ from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from tensorboardX import SummaryWriter
+
+from rotdis import atomic
+from rotdis.event_file import EventFile
 
 _SCALARS = "metrics.jsonl"
 _EVENTS = "tensorboard"
@@ -29,8 +32,8 @@ class MetricWriter:
     """Writes scalars and pictures to `W/tensorboard`, and scalars to `W/metrics.jsonl` as well.
 
     A run that goes on from an earlier step writes the later ones again, so what was written past
-    that step is dropped: rows of the JSON lines are, in one atomic replacement; TensorBoard is told
-    to forget its events. Not safe for two processes at once; let only process 0 be enabled.
+    that step is dropped, each file in one atomic replacement. Not safe for two processes at once;
+    let only process 0 be enabled. Everything raises OSError where the disk is full.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class MetricWriter:
             enabled: whether to write at all; if not, every method does nothing.
             mirror: gets the same scalars and pictures, and is closed with this.
         """
-        self._events: SummaryWriter | None = None
+        self._events: EventFile | None = None
         if not enabled:
             return
         self._mirror = mirror
@@ -58,14 +61,7 @@ class MetricWriter:
         path = workdir / _SCALARS
         _drop_rows_after(path, step)
         self._rows = path.open("a", encoding="utf-8")
-        folder = workdir / _EVENTS
-        known = len(list(folder.glob("*tfevents*")))
-        self._events = SummaryWriter(
-            str(folder),
-            purge_step=step + 1 if known else None,
-            # Files are named by the second, read by name: none may overwrite or precede another.
-            filename_suffix=f".{known:04d}",
-        )
+        self._events = EventFile(workdir / _EVENTS, step)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         """Writes the values that go with a step; a name such as "train/loss" groups by its stem."""
@@ -73,7 +69,7 @@ class MetricWriter:
             return
         values = {name: float(value) for name, value in scalars.items()}
         for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            self._events.write_scalar(step, name, value)
         # JSON has no NaN and no infinity.
         row = {k: v if math.isfinite(v) else None for k, v in values.items()}
         self._rows.write(json.dumps({"step": int(step), **row}) + "\n")
@@ -85,24 +81,26 @@ class MetricWriter:
         if self._events is None:
             return
         for name, image in images.items():
-            self._events.add_image(name, np.asarray(image), step, dataformats="HWC")
+            self._events.write_image(step, name, np.asarray(image))
         if self._mirror is not None:
             self._mirror.write_images(int(step), images)
 
     def flush(self) -> None:
-        """Makes sure that readers see all that was written."""
+        """Returns when all that was written is on disk."""
         if self._events is not None:
             self._rows.flush()
+            os.fsync(self._rows.fileno())
             self._events.flush()
 
     def close(self) -> None:
         """Flushes and closes; afterwards, and a second time, methods do nothing."""
-        if self._events is not None:
-            self._rows.close()
-            self._events.close()
-            self._events = None
-            if self._mirror is not None:
-                self._mirror.close()
+        events, self._events = self._events, None
+        if events is not None:
+            with contextlib.ExitStack() as each:  # every one, even where another fails
+                if self._mirror is not None:
+                    each.callback(self._mirror.close)
+                each.callback(events.close)
+                each.callback(self._rows.close)
 
 
 def read_scalars(
@@ -125,12 +123,12 @@ def read_scalars(
 def _rows(path: Path) -> list[dict[str, float | None]]:
     """Returns the rows of a file; a line cut short by a kill is no row."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and "step" in row:
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
             rows.append(row)
     return rows
 
@@ -139,6 +137,4 @@ def _drop_rows_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [json.dumps(row) + "\n" for row in _rows(path) if row["step"] <= step]
-    partial = path.with_name(f".{path.name}.tmp")
-    partial.write_text("".join(kept), encoding="utf-8")
-    os.replace(partial, path)
+    atomic.write(path, "".join(kept).encode())

@@ -9,16 +9,18 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from rotdis import losses
-from rotdis.data import resident
+from rotdis.data import order, resident
 from rotdis.geometry import resample, so3
-from rotdis.models.rotation_vae import RotationVAE
+from rotdis.models.rotation_vae import Code, RotationVAE
 
 AXIS = "data"  # the mesh axis over which examples are divided
 
 Metrics = dict[str, Float[Array, ""]]
+# The metrics that are terms of the loss; each model has some of them.
+TERMS = ("reconstruction", "kl", "first_equivariance", "equivariance", "refinement", "tilt")
 
 
 @flax.struct.dataclass
@@ -30,12 +32,15 @@ class TrainState:
         params: parameters, float32.
         ema_params: their exponential moving average, used for evaluation.
         opt_state: the optimizer's.
+        frames: F of the training objects, x = rotate(c, F) with c the canonical form that x shall
+            have, in the rows of `order.frame_stride`; zeros where there is none (`rotdis.frames`).
     """
 
     step: Int[Array, ""]
     params: optax.Params
     ema_params: optax.Params
     opt_state: optax.OptState
+    frames: Float[Array, "m 3 3"]
 
 
 def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
@@ -70,6 +75,7 @@ def init_state(model: RotationVAE, config: ml_collections.ConfigDict) -> TrainSt
         params=params,
         ema_params=jax.tree.map(jnp.copy, params),
         opt_state=make_optimizer(config).init(params),
+        frames=jnp.zeros((config.frames.capacity, 3, 3)),
     )
 
 
@@ -95,6 +101,7 @@ def loss_and_metrics(
     config: ml_collections.ConfigDict,
     x: Float[Array, "b d d d"],
     keys: Array,
+    frames: Float[Array, "b 3 3"] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Returns the objective, a mean over examples and their two views, and its terms.
 
@@ -108,6 +115,7 @@ def loss_and_metrics(
         config: the run's configuration.
         x: objects, in any orientation.
         keys: one random key per object.
+        frames: of the objects, see `TrainState`; zeros, or None for all, where any will do.
     """
     view_keys, code_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)
     search_keys = jnp.concatenate([view_keys, code_keys])  # one per view
@@ -166,6 +174,12 @@ def loss_and_metrics(
         loss += weight / config.loss.refinement_concentration * refinement
         angles = jnp.rad2deg(so3.geodesic_distance(code.rotation, targets))
         weights = jnp.exp(code.posterior.log_weights)
+        if frames is not None:
+            known = jnp.any(frames != 0, axis=(-2, -1))
+            wanted = product(turns, frames).reshape(-1, 3, 3)
+            found, more = _frame_terms(code, wanted, jnp.tile(known, 2), concentration)
+            loss += weight / concentration * found
+            metrics |= more
         metrics |= {
             "tilt": tilt,
             "refinement": refinement,
@@ -177,18 +191,40 @@ def loss_and_metrics(
     return loss, metrics | {"loss": loss}
 
 
+def _frame_terms(
+    code: Code, wanted: Float[Array, "b 3 3"], known: Bool[Array, " b"], concentration: float
+) -> tuple[Float[Array, ""], Metrics]:
+    """Returns the negative log-likelihood of the frames that are known, and how many are met."""
+
+    def mean(values):
+        return jnp.mean(jnp.where(known, values, 0))
+
+    nll = sum(
+        mean(
+            jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
+                posterior.log_weights, posterior.rotations, wanted, concentration
+            )
+        )
+        for posterior in (code.first, code.posterior)
+        if posterior is not None
+    )
+    met = so3.geodesic_distance(code.rotation, wanted) < jnp.deg2rad(15)
+    return nll, {"frame": nll, "frame_acc15": mean(met)}
+
+
 def device_gradients(
     params: optax.Params,
     packed: UInt8[Array, "b bytes"],
     step: Int[Array, ""],
+    frames: Float[Array, "b 3 3"] | None = None,
     *,
     model: RotationVAE,
     config: ml_collections.ConfigDict,
 ) -> tuple[optax.Params, Metrics]:
     """Returns gradients and metrics, averaged over the devices of the axis `AXIS`.
 
-    The per-device function, in pmap style: `packed` is this device's slice of the global batch.
-    Runs under `jax.shard_map` and under `jax.pmap` alike.
+    The per-device function, in pmap style: `packed` and `frames` (see `loss_and_metrics`) are this
+    device's slice of the global batch. Runs under `jax.shard_map` and under `jax.pmap` alike.
     """
     x = resident.unpack(packed, config.data.resolution, config.data.partial)
     # Keys follow an example's place in the global batch, whatever the number of devices.
@@ -198,7 +234,9 @@ def device_gradients(
     # Without the cast, the gradient of replicated parameters is already a sum over devices, and
     # the mean below would return it N times too large.
     params = jax.lax.pcast(params, AXIS, to="varying")
-    gradients, metrics = jax.grad(loss_and_metrics, has_aux=True)(params, model, config, x, keys)
+    gradients, metrics = jax.grad(loss_and_metrics, has_aux=True)(
+        params, model, config, x, keys, frames
+    )
     return jax.lax.pmean((gradients, metrics), AXIS)
 
 
@@ -215,28 +253,61 @@ def apply_gradients(
         "gradient_norm": optax.global_norm(gradients),
         "learning_rate": jnp.asarray(learning_rate_schedule(config)(state.step)),
     }
-    return TrainState(state.step + 1, params, ema_params, opt_state), metrics
+    state = state.replace(
+        step=state.step + 1, params=params, ema_params=ema_params, opt_state=opt_state
+    )
+    return state, metrics
+
+
+def frames_of(
+    index: Int[Array, " b"], frames: Float[Array, "m 3 3"], num_objects: int
+) -> Float[Array, "b 3 3"]:
+    """Returns the frames of some of the training objects, zeros for those without a row."""
+    stride = order.frame_stride(num_objects, len(frames))
+    return jnp.where((index % stride == 0)[:, None, None], frames[index // stride], 0)
+
+
+def frames_are_used(config: ml_collections.ConfigDict) -> bool:
+    """Returns whether a run finds frames of its training objects, and has use for them."""
+    return config.pose.method == "mixture" and len(config.frames.synchronize_at) > 0
 
 
 def make_train_step(
-    model: RotationVAE, config: ml_collections.ConfigDict, mesh: Mesh
+    model: RotationVAE,
+    config: ml_collections.ConfigDict,
+    mesh: Mesh,
+    num_objects: int | None = None,
 ) -> Callable[[TrainState, UInt8[Array, "b bytes"]], tuple[TrainState, Metrics]]:
     """Returns the step on a global batch whose rows are divided over the mesh; jit it.
 
-    `resident.draw` or the tf.data pipeline supplies the batch.
+    `resident.draw` or the tf.data pipeline supplies the batch, that of `order.batch_indices`.
+
+    Args:
+        model: the model.
+        config: the run's configuration.
+        mesh: of devices.
+        num_objects: size of the training split, by which an object's row in `TrainState.frames` is
+            known; None where the frames are not used.
     """
+    use_frames = num_objects is not None and frames_are_used(config)
     gradients_on_mesh = jax.shard_map(
         functools.partial(device_gradients, model=model, config=config),
         mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec(AXIS), PartitionSpec()),
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS), PartitionSpec(), PartitionSpec(AXIS)),
         out_specs=PartitionSpec(),
     )
 
     def train_step(
         state: TrainState, packed: UInt8[Array, "b bytes"]
     ) -> tuple[TrainState, Metrics]:
-        packed = jax.lax.with_sharding_constraint(packed, NamedSharding(mesh, PartitionSpec(AXIS)))
-        gradients, metrics = gradients_on_mesh(state.params, packed, state.step)
+        frames = None
+        if use_frames:
+            index = order.batch_indices(config.seed, state.step, num_objects, len(packed))
+            frames = frames_of(index, state.frames, num_objects)
+        packed, frames = jax.lax.with_sharding_constraint(
+            (packed, frames), NamedSharding(mesh, PartitionSpec(AXIS))
+        )
+        gradients, metrics = gradients_on_mesh(state.params, packed, state.step, frames)
         state, more = apply_gradients(state, gradients, config)
         return state, metrics | more
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rotdis import atomic, checkpoint, inference, metric_writer
+from rotdis import atomic, inference, metric_writer, run_folder
 from rotdis.errors import RotdisError
 
 _ENCODED = 32  # objects that are encoded to time it
@@ -81,7 +81,7 @@ def collect(folder: str | Path) -> list[Row]:
 
 
 def _row(run: Path) -> Row:
-    config = checkpoint.load_config(run)
+    config = run_folder.load_config(run)
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     rotations, method = config.data.rotations, config.pose.method
     if method == "none":

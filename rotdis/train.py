@@ -1,5 +1,6 @@
 """The training loop: data, step, log, evaluation and checkpoints, from any point to the end."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,19 +12,19 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from rotdis import checkpoint, distributed, evaluate, pictures, step
+from rotdis import checkpoint, distributed, frames, run_folder, step
 from rotdis.config import describe
 from rotdis.data import prepare, resident
 from rotdis.data.order import MAX_OBJECTS
 from rotdis.data.prepare import PreparedData
 from rotdis.data.voxelset import VoxelSet
 from rotdis.errors import CheckpointError, ConfigError, DataError
-from rotdis.inference import Model
 from rotdis.interrupt import Interrupted, StopSignals
 from rotdis.metric_writer import MetricWriter
 from rotdis.models import rotation_vae
 from rotdis.progress import Progress
 from rotdis.step import TrainState
+from rotdis.validation import Validator
 from rotdis.window import Window
 
 # Beside the progress bar: as it is called there, and as it is logged.
@@ -61,8 +62,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     mesh = make_mesh(config.train.batch_size)
     if config.train.wandb:
         from rotdis import wandb_log  # where wandb is missing, it is said now
-    if checkpoint.holds_checkpoint(workdir):
-        checkpoint.check_same_run(workdir, config)
+    if run_folder.holds_checkpoint(workdir):
+        run_folder.check_same_run(workdir, config)
     data = distributed.first_before_others(lambda: prepare.prepare(config.data))
     _check_size(data.train, config)
     if not distributed.agrees(data.train.packed.tobytes()):
@@ -88,22 +89,36 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     first_process, mirror = distributed.is_first(), None
     if config.train.wandb and first_process:
         mirror = wandb_log.WandbLog(config.train.wandb, workdir, config.to_dict())
-    writer = MetricWriter(workdir, step=int(state.step), enabled=first_process, mirror=mirror)
-    validator = _Validator(config, data, writer)
-    try:
-        with distributed.leaving_on_errors():
-            _loop(config, state, run_steps, checkpoints, validator, writer)
-    finally:
-        checkpoints.close()
-        writer.close()
+    with _metrics_written(workdir), contextlib.ExitStack() as stack:
+        stack.callback(checkpoints.close)
+        writer = MetricWriter(workdir, step=int(state.step), enabled=first_process, mirror=mirror)
+        stack.callback(writer.close)
+        validator = Validator(config, data, writer)
+        synchronizer = frames.Synchronizer(config, data.train, mesh)
+        # Inside: to close checkpoints would be to wait for processes that do not wait for this one.
+        with distributed.leaving_on_errors(), _metrics_written(workdir):
+            _loop(config, state, run_steps, checkpoints, validator, synchronizer, writer)
     return data
+
+
+@contextlib.contextmanager
+def _metrics_written(workdir: Path) -> Iterator[None]:
+    """Makes one message of a disk's error; checkpoints have errors of their own."""
+    try:
+        yield
+    except OSError as error:
+        kept = max(run_folder.checkpoints(workdir), default=0)
+        raise CheckpointError(
+            f"{workdir}: the metrics cannot be written ({error.strerror or error}); mend that, and "
+            f"the same command goes on from step {kept}"
+        ) from error
 
 
 def _save_config(workdir: Path, config: ml_collections.ConfigDict) -> None:
     """Writes the configuration, in process 0; the others see thereby that the folder is shared."""
     if distributed.is_first():
-        checkpoint.save_config(workdir, config)
-    elif not checkpoint.holds_config(workdir):
+        run_folder.save_config(workdir, config)
+    elif not (workdir / run_folder.CONFIG).exists():
         raise CheckpointError(
             f"--workdir: what process 0 wrote to {workdir} is not there; give a folder on a file "
             "system that all processes share"
@@ -139,13 +154,17 @@ def _loop(
     state: TrainState,
     run_steps: Callable,
     checkpoints: checkpoint.Checkpoints,
-    validator: "_Validator",
+    validator: Validator,
+    synchronizer: frames.Synchronizer,
     writer: MetricWriter,
 ) -> None:
     done, last = int(state.step), config.train.steps
     window, votes = Window(2 * config.train.batch_size), distributed.Votes()
     with StopSignals() as stop, Progress(total=last, initial=done) as progress:
         while done < last:
+            if synchronizer.is_due(done):
+                state = synchronizer(state)
+                window.restart_clock()
             # Checkpoints and evaluations are due at multiples of log_every.
             until_due = config.train.log_every - done % config.train.log_every
             count = min(_steps_per_call(config), until_due, last - done)
@@ -167,8 +186,8 @@ def _loop(
             if evaluating:
                 scores = validator(done, state)
             if saving or evaluating:
+                writer.flush()  # first: whoever resumes from here finds what led to it
                 checkpoints.save(state, scores)
-                writer.flush()
                 window.restart_clock()
             if stopping:
                 checkpoints.wait()
@@ -188,7 +207,7 @@ def _make_runner(
     start: int,
 ) -> Callable[[TrainState, int], tuple[TrainState, step.Metrics, float]]:
     """Returns a function that does some steps, and the seconds for which it waited for data."""
-    train_step = step.make_train_step(model, config, mesh)
+    train_step = step.make_train_step(model, config, mesh, len(data.train))
     if config.data.loader == "resident":
         packed = resident.place(data.train, mesh)
 
@@ -235,43 +254,3 @@ def _host_batches(
             process_count=jax.process_count(),
         )
     )
-
-
-class _Validator:
-    """Evaluates the averaged parameters on the validation split."""
-
-    def __init__(self, config: ml_collections.ConfigDict, data: PreparedData, writer: MetricWriter):
-        self._config, self._data, self._writer = config, data, writer
-        self._model: Model | None = None
-
-    def __call__(self, done: int, state: TrainState) -> dict[str, float] | None:
-        if not len(self._data.validation):
-            return None
-        return distributed.on_first(lambda: self._evaluate(done, state))
-
-    def _evaluate(self, done: int, state: TrainState) -> dict[str, float]:
-        params = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema_params)
-        if self._model is None:
-            self._model = Model(self._config, params)
-        self._model.params = params
-        metrics, _ = evaluate.evaluate(
-            self._model,
-            self._data.validation,
-            self._data.train,
-            seed=self._config.eval.seed,
-            batch_size=self._config.eval.batch_size,
-            max_train=0,
-            rotations=self._config.data.rotations,
-        )
-        overall = {name: value for name, value in metrics.items() if name.count("/") == 1}
-        self._writer.write_scalars(
-            done, {f"validation/{name}": value for name, value in overall.items()}
-        )
-        sheets = pictures.preview(
-            self._model,
-            self._data.validation,
-            seed=self._config.eval.seed,
-            rotations=self._config.data.rotations,
-        )
-        self._writer.write_images(done, sheets)
-        return overall

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from rotdis.errors import RotdisError
-from rotdis.step import Metrics
+from rotdis.step import TERMS, Metrics
 
 
 class TrainingError(RotdisError):
@@ -45,7 +45,8 @@ class Window:
         """Returns the averages, and starts the next window.
 
         Raises:
-            TrainingError: a metric is not finite; the message names the step and the metric.
+            TrainingError: a metric is not finite; the message names the step and the terms
+                of the loss, or where these are finite what else is not.
         """
         steps: list[dict[str, float]] = []
         for done, count, metrics in self._entries:
@@ -66,9 +67,12 @@ class Window:
 
 
 def _check_finite(step: int, metrics: dict[str, float]) -> None:
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"step {step}: {name} is {value}; stopped. The checkpoints before it are kept; "
-                "try a lower optimizer.learning_rate or optimizer.clip_norm"
-            )
+    wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if wrong:
+        # The gradient and the loss follow from the terms, which are the news.
+        terms = [name for name in TERMS if name in wrong] or wrong
+        found = ", ".join(f"{name} is {metrics[name]}" for name in terms)
+        raise TrainingError(
+            f"step {step}: {found}; stopped. The checkpoints before it are kept; "
+            "try a lower optimizer.learning_rate or optimizer.clip_norm"
+        )

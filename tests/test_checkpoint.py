@@ -1,6 +1,8 @@
 """Laws of checkpoints: what is saved comes back, the newest stays, another run is refused."""
 
-import json
+import errno
+import os
+import shutil
 
 import jax
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from jax.sharding import AxisType
 from tiny import tiny_config
 
-from rotdis import checkpoint, step
+from rotdis import checkpoint, intact, run_folder, step
 from rotdis.errors import CheckpointError
 from rotdis.models import rotation_vae
 
@@ -67,56 +69,85 @@ def test_without_an_evaluation_the_newest_is_the_best(state, tmp_path):
     checkpoints.close()
 
 
-def test_a_damaged_checkpoint_is_named(state, tmp_path):
-    checkpoints = checkpoint.Checkpoints(tmp_path)
-    checkpoints.save(_at(state, 1))
-    checkpoints.wait()
-    for path in (tmp_path / "checkpoints" / "1").rglob("*"):
-        if path.is_file() and "ocdbt.process" in str(path):
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(CheckpointError, match="checkpoints/1: cannot be read"):
-        checkpoints.restore(state, _mesh(1))
+@pytest.fixture(scope="module")
+def saved(state, tmp_path_factory):
+    """A workdir with the best checkpoint at step 1 and the newest at step 2."""
+    workdir = tmp_path_factory.mktemp("saved")
+    run_folder.save_config(workdir, tiny_config())
+    checkpoints = checkpoint.Checkpoints(workdir)
+    for number, iou in ((1, 0.7), (2, 0.5)):
+        checkpoints.save(_at(state, number), {checkpoint.BEST_METRIC: iou})
     checkpoints.close()
+    return workdir
 
 
-def test_the_configuration_comes_back_whole(tmp_path):
-    config = tiny_config()
-    config.data.classes = ("chair", "bed")
-    checkpoint.save_config(tmp_path, config)
-    assert checkpoint.load_config(tmp_path).to_dict() == config.to_dict()
+def _restore(workdir, state, step=None):
+    checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
+    try:
+        return checkpoints.restore(state, _mesh(1), step)
+    finally:
+        checkpoints.close()
 
 
-def test_another_run_is_refused_and_the_differing_keys_named(tmp_path):
-    checkpoint.save_config(tmp_path, tiny_config())
-    checkpoint.check_same_run(tmp_path, tiny_config())
-    other = tiny_config()
-    other.model.latent_size = 7
-    other.optimizer.learning_rate = 0.5
-    with pytest.raises(CheckpointError, match=r"model.latent_size \(4 there, 7 here\).*learning"):
-        checkpoint.check_same_run(tmp_path, other)
-    with pytest.raises(CheckpointError, match="model.latent_size"):
-        checkpoint.check_same_model(tmp_path, other)
-    other = tiny_config()
-    other.data.dir, other.train.log_every, other.data.loader = "elsewhere", 5, "tfdata"
-    checkpoint.check_same_run(tmp_path, other)
-    other.data.source = "other.npz"
-    checkpoint.check_same_model(tmp_path, other)
+def _damage(path, how):
+    data = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    elif how == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
 
 
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        ("{", "not a configuration"),
-        ("[]", "not a configuration"),
-        (json.dumps({"format": 99, "config": {}}), "format 99"),
-    ],
-)
-def test_an_unreadable_configuration_is_named(tmp_path, content, message):
-    (tmp_path / "config.json").write_text(content)
-    with pytest.raises(CheckpointError, match=message):
-        checkpoint.load_config(tmp_path)
+@pytest.mark.parametrize("how", ["missing", "truncated", "flipped"])
+def test_a_damaged_checkpoint_is_named_and_the_one_to_go_on_from(state, saved, tmp_path, how):
+    workdir = shutil.copytree(saved, tmp_path / "run")
+    path = max(
+        (workdir / "checkpoints" / "2" / "default").rglob("d/*"), key=lambda p: p.stat().st_size
+    )
+    _damage(path, how)
+    with pytest.raises(CheckpointError, match="checkpoints/2: is damaged .*delete.* from step 1,"):
+        _restore(workdir, state)
+    shutil.rmtree(workdir / "checkpoints" / "2")
+    assert int(_restore(workdir, state).step) == 1
+    _damage(workdir / "checkpoints" / "1" / "metrics" / "metrics", how)
+    with pytest.raises(CheckpointError, match="1: is damaged .*metrics.* no other .*begin anew"):
+        _restore(workdir, state)
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="holds no training run"):
-        checkpoint.load_config(tmp_path)
+def test_a_checkpoint_of_before_there_were_checksums_is_restored(state, saved, tmp_path):
+    workdir = shutil.copytree(saved, tmp_path / "run")
+    (workdir / "checkpoints" / "2" / intact.NAME).unlink()
+    assert int(_restore(workdir, state).step) == 2
+
+
+def test_half_a_checkpoint_that_a_kill_left_is_cleared_away(state, saved, tmp_path):
+    workdir = shutil.copytree(saved, tmp_path / "run")
+    written = workdir / "checkpoints" / "3.orbax-checkpoint-tmp"
+    deleted = workdir / "checkpoints" / "deleted" / "1"
+    for half in (written, deleted):
+        shutil.copytree(workdir / "checkpoints" / "1", half)
+    assert int(_restore(workdir, state).step) == 2  # which leaves everything as it is
+    assert written.exists() and deleted.exists()
+    checkpoints = checkpoint.Checkpoints(workdir)
+    checkpoints.save(_at(state, 3), {checkpoint.BEST_METRIC: 0.9})
+    checkpoints.close()
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["3"]
+
+
+def test_a_save_that_fails_is_named_and_the_checkpoint_before_it_kept(
+    state, saved, tmp_path, monkeypatch, capsys
+):
+    workdir = shutil.copytree(saved, tmp_path / "run")
+
+    def full(folder, besides):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(intact, "seal", full)
+    checkpoints = checkpoint.Checkpoints(workdir)
+    checkpoints.save(_at(state, 3))
+    with pytest.raises(CheckpointError, match="step 3 cannot .*No space left.* step 2 is kept"):
+        checkpoints.close()
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["1", "2"]
+    assert int(_restore(workdir, state).step) == 2
+    assert not capsys.readouterr().err

@@ -6,7 +6,7 @@ import pytest
 from tiny import tiny_config
 
 import rotdis
-from rotdis import checkpoint, step
+from rotdis import checkpoint, run_folder, step
 from rotdis.errors import CheckpointError
 from rotdis.inference import BATCH, Model
 from rotdis.models import rotation_vae
@@ -58,7 +58,7 @@ def test_codes_of_another_size_are_refused(model):
 
 
 def test_a_loaded_model_uses_the_averaged_parameters_of_the_best_checkpoint(state, tmp_path):
-    checkpoint.save_config(tmp_path, tiny_config())
+    run_folder.save_config(tmp_path, tiny_config())
     checkpoints = checkpoint.Checkpoints(tmp_path)
     for number, iou in ((1, 0.9), (2, 0.1)):
         ema = jax.tree.map(lambda leaf, n=number: leaf + n, state.params)
@@ -83,7 +83,7 @@ def test_a_run_of_before_a_field_existed_is_loaded(state, tmp_path):
     config = tiny_config()
     del config.pose["grid"]
     config.model.latent_size = 4
-    checkpoint.save_config(tmp_path, config)
+    run_folder.save_config(tmp_path, config)
     checkpoints = checkpoint.Checkpoints(tmp_path)
     checkpoints.save(state)
     checkpoints.close()

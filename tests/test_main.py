@@ -16,9 +16,9 @@ import pytest
 
 import rotdis
 from rotdis import usage
-from rotdis.checkpoint import load_config
 from rotdis.config import describe
 from rotdis.metric_writer import read_scalars
+from rotdis.run_folder import load_config
 
 pytest.importorskip("igl")
 ROOT = Path(__file__).resolve().parents[1]

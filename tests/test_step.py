@@ -198,3 +198,32 @@ def test_the_learning_rate_warms_up_and_decays_to_zero(config):
     assert schedule(0) == 0
     assert np.isclose(schedule(10), config.optimizer.learning_rate)
     assert np.isclose(schedule(config.train.steps), 0, atol=1e-9)
+
+
+def test_known_frames_draw_poses_to_them_and_unknown_ones_do_not(model, config, state, packed):
+    x = resident.unpack(jnp.asarray(packed), config.data.resolution, config.data.partial)[:2]
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    @jax.jit
+    def evaluate(frames):
+        return step.loss_and_metrics(state.params, model, config, x, keys, frames)
+
+    plain, metrics = evaluate(jnp.zeros((2, 3, 3)))
+    assert metrics["frame"] == metrics["frame_acc15"] == 0
+    frames = so3.random_uniform(jax.random.key(1), (2,))
+    known, metrics = evaluate(frames)
+    weight = config.loss.equivariance_weight / config.loss.concentration
+    assert metrics["frame"] > 0
+    assert np.isclose(known - plain, weight * metrics["frame"], rtol=1e-3)
+    # Half of them known: views of the first object only.
+    _, half = evaluate(frames.at[1].set(0))
+    _, other = evaluate(frames.at[0].set(0))
+    assert np.isclose(half["frame"] + other["frame"], metrics["frame"], rtol=1e-4)
+
+
+def test_every_object_has_the_frame_of_its_own_row_or_none():
+    frames = jnp.arange(1.0, 5)[:, None, None] * jnp.eye(3)
+    index = jnp.array([6, 0, 3, 4, 7])
+    found = step.frames_of(index, frames, num_objects=8)  # every second one has a row
+    assert found[:, 0, 0].tolist() == [4, 1, 0, 3, 0]
+    assert step.frames_of(index[2:4], jnp.tile(frames, (2, 1, 1)), 8)[:, 0, 0].tolist() == [4, 1]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from configs import latent_sweep
-from rotdis import checkpoint, config, metric_writer, step, sweep
+from rotdis import checkpoint, config, metric_writer, run_folder, step, sweep
 from rotdis.errors import ConfigError, RotdisError
 from rotdis.models import rotation_vae
 
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     for cell, sse in SSE.items():
         settings = latent_sweep.get_config(cell)
         run = folder / cell
-        checkpoint.save_config(run, settings)
+        run_folder.save_config(run, settings)
         writer = metric_writer.MetricWriter(run)
         for number, speed in enumerate((1.0, 32.0, 32.0)):
             writer.write_scalars(number + 1, {"speed/views_per_second": speed})
@@ -68,7 +68,7 @@ def test_finished_runs_become_rows_and_a_plot(folder, monkeypatch, capsys):
 def test_encoding_is_timed_on_the_restored_model(tmp_path):
     settings = latent_sweep.get_config("so3,vae,4,0")
     settings.model.width = 8
-    checkpoint.save_config(tmp_path, settings)
+    run_folder.save_config(tmp_path, settings)
     checkpoints = checkpoint.Checkpoints(tmp_path)
     checkpoints.save(step.init_state(rotation_vae.create(settings), settings))
     checkpoints.close()

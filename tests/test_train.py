@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from rotdis import checkpoint, step, train
+from rotdis import checkpoint, run_folder, step, train
 from rotdis.data import prepare
 from rotdis.errors import CheckpointError, ConfigError, DataError
 from rotdis.interrupt import Interrupted, StopSignals
-from rotdis.metric_writer import MetricWriter
+from rotdis.metric_writer import MetricWriter, read_scalars
 from rotdis.models import rotation_vae
 from rotdis.window import TrainingError
 
@@ -58,6 +58,10 @@ def _train_steps(config, workdir, *stops):
     """Trains in several runs, each to the next of the given steps, and returns the last state."""
     for steps in stops:
         train.train(_change(config, train__steps=steps), workdir)
+    return _restore(config, workdir)
+
+
+def _restore(config, workdir):
     template = step.init_state(rotation_vae.create(config), config)
     state = checkpoint.Checkpoints(workdir, read_only=True).restore(
         template, train.make_mesh(config.train.batch_size)
@@ -78,17 +82,27 @@ def test_however_steps_are_divided_among_calls_and_runs_the_result_is_the_same(c
             jax.tree.map(np.testing.assert_array_equal, state, at_once)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_it(config, tmp_path, monkeypatch):
-    original = step.loss_and_metrics
+def test_a_batch_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_kept(
+    config, tmp_path, monkeypatch
+):
+    gradients, unpack = step.device_gradients, step.resident.unpack
 
-    def poisoned(params, model, config, x, keys):
-        loss, metrics = original(params, model, config, x, keys)
-        return loss, metrics | {"kl": metrics["kl"] * jnp.nan}
+    def poisoned(params, packed, done, **options):
+        with pytest.MonkeyPatch.context() as patch:
+            nan_at_step_6 = jnp.where(done == 5, jnp.nan, 1)
+            patch.setattr(step.resident, "unpack", lambda *each: unpack(*each) * nan_at_step_6)
+            return gradients(params, packed, done, **options)
 
-    monkeypatch.setattr(step, "loss_and_metrics", poisoned)
-    with pytest.raises(TrainingError, match="step 1: kl is nan"):
+    monkeypatch.setattr(step, "device_gradients", poisoned)
+    with pytest.raises(
+        TrainingError, match="step 6: reconstruction is nan, kl is nan, .*; stopped"
+    ):
         train.train(config, tmp_path)
-    assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
+    assert list(run_folder.checkpoints(tmp_path)) == [4]
+    state = _restore(config, tmp_path)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+    assert int(state.step) == 4
+    assert read_scalars(tmp_path)["train/loss"][0].tolist() == [4]
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused(config, tmp_path):

@@ -10,13 +10,14 @@ import json
 import multiprocessing
 import os
 import signal
-import zipfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ml_collections
 import numpy as np
 
+from rotdis import npz
 from rotdis.data import voxelset
 from rotdis.data.sources import Item
 from rotdis.errors import DataError, RotdisError
@@ -77,7 +78,7 @@ def _process(
     # Spawned, not forked: a fork of a process whose libraries run threads may hang.
     context = multiprocessing.get_context("spawn")
     others = multiprocessing.active_children()  # the caller's
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
         # Ctrl-C reaches every process of a terminal: the workers, which would show tracebacks,
         # inherit that it is blocked.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -98,6 +99,16 @@ def _process(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when its parent is killed, which else would leave it waiting for ever."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _process_chunk(
@@ -137,11 +148,14 @@ def _is_whole(path: Path) -> bool:
     """Whether a chunk was written to its end; a power failure may tear even a renamed file."""
     try:
         _read_chunk(path)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     return True
 
 
 def _read_chunk(path: Path) -> Chunk:
-    with np.load(path, allow_pickle=False) as file:
-        return Chunk(file["packed"], **json.loads(str(file["notes"])))
+    arrays = npz.read(path)
+    chunk = Chunk(arrays["packed"], **json.loads(str(arrays["notes"])))
+    if chunk.packed.dtype != np.uint8 or len(chunk.packed) != len(chunk.kept):
+        raise ValueError(f"{path}: its arrays do not fit together")
+    return chunk

@@ -6,6 +6,7 @@ once from each side. What can be mended is mended and counted; what cannot raise
 
 import dataclasses
 import io
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,10 @@ from rotdis.errors import RotdisError
 
 if TYPE_CHECKING:
     import trimesh
+
+MAX_BYTES = 1 << 30  # of a mesh file
+_MOST_VOXELS = 512**3  # of a binvox file, whose few bytes may stand for any number
+_MOST_COPIED_FACES = 1 << 20  # of a scene that places its parts more than once
 
 FILE_TYPES = ("off", "obj", "stl", "ply", "glb", "gltf", "binvox")
 
@@ -57,6 +62,8 @@ def load_mesh(
 ) -> LoadedMesh:
     """Loads a mesh and mends it.
 
+    Memory is at most 100 bytes for each of an OFF file's, and 50 MB, whatever its header claims.
+
     Args:
         source: a file's path, or a file's content.
         name: what messages call the mesh; the path, unless given.
@@ -75,6 +82,10 @@ def load_mesh(
         data = source
     else:
         try:
+            if (size := Path(source).stat().st_size) > MAX_BYTES:
+                raise MeshError(
+                    f"{name}: has {size / 2**20:,.0f} MB, over the limit of {MAX_BYTES >> 20} MB"
+                )
             data = Path(source).read_bytes()
         except OSError as error:
             raise MeshError(f"{name}: cannot read the mesh: {error.strerror}") from error
@@ -101,7 +112,9 @@ def read_binvox(data: bytes) -> "trimesh.Trimesh":
     """Returns the surface of a binvox file's voxels, in the coordinates of the voxelized mesh."""
     from trimesh.exchange import binvox
 
-    grid = binvox.load_binvox(io.BytesIO(data))
+    grid = binvox.load_binvox(io.BytesIO(data))  # still run-length encoded
+    if math.prod(map(int, grid.shape)) > _MOST_VOXELS:
+        raise ValueError(f"a grid of {' x '.join(map(str, grid.shape))} voxels is over 512^3")
     return grid.marching_cubes.apply_transform(grid.transform)
 
 
@@ -112,7 +125,13 @@ def _load_with_trimesh(data: bytes, name: str, file_type: str) -> "trimesh.Trime
         if file_type == "binvox":
             return read_binvox(data)
         stream = trimesh.util.wrap_as_stream(data)
-        return trimesh.load_scene(stream, file_type=file_type, process=False).to_mesh()
+        # Without materials, whose pictures would be unpacked.
+        scene = trimesh.load_scene(stream, file_type=file_type, process=False, skip_materials=True)
+        placed = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
+        faces = sum(len(getattr(part, "faces", ())) for part in placed)
+        if faces > max(len(data), _MOST_COPIED_FACES):
+            raise ValueError(f"its {len(placed):,} copies of parts have {faces:,} faces together")
+        return scene.to_mesh()
     except Exception as error:  # whatever trimesh's parsers may raise on damaged input
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise MeshError(f"{name}: cannot read it as {file_type}: {reason}") from error
@@ -177,4 +196,5 @@ def _merged(
     unit = (vertices / 2 - low) / side
     places = np.rint(unit / _MERGE_DISTANCE).astype(np.int64)
     _, kept, place = np.unique(places, axis=0, return_index=True, return_inverse=True)
-    return vertices[kept], place.reshape(-1)[faces], unit[kept]
+    # In less memory: no file has 2^31 vertices.
+    return vertices[kept], place.reshape(-1).astype(np.int32)[faces], unit[kept]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rotdis.data import checksums
 from rotdis.data.prepare import SPLITS, PreparedData, alone
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
@@ -121,4 +122,7 @@ def write_shards(prepared: PreparedData) -> Path:
             ),
             file_format="tfrecord",
         )
-    return Path(str(builder.data_path))
+    folder = Path(str(builder.data_path))
+    if not (folder / checksums.NAME).exists():
+        checksums.write(folder)
+    return folder

@@ -15,7 +15,12 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
+_BLOCK = (
+    1 << 20
+)  # bytes that are cut into lines at once: a short line takes more memory than it has
+
 # Geomview's optional prefixes: texture coordinates, colours and normals follow x y z on the line.
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 _HEADER = re.compile(rb"^(?:ST)?C?N?OFF(?P<rest>.*)$", re.IGNORECASE)
 
 
@@ -29,7 +34,8 @@ def read_off(
     """Reads an ASCII OFF file; polygons are cut into fans of triangles.
 
     A fan is enough even for a polygon that is not convex: the triangles' winding numbers add up to
-    the polygon's. Time and memory are linear in the size of `data`, whatever its header claims.
+    the polygon's. Time and memory are linear in the size of `data`, whatever its header claims:
+    at most 50 bytes for each of its own, and 50 MB.
 
     Returns:
         Vertices (x, y, z), triangles (indices of vertices), and how often each quirk occurs:
@@ -40,14 +46,14 @@ def read_off(
     """
     quirks: Counter[str] = Counter()
     lines = _lines(data)
-    num_vertices, num_faces = _read_header(lines, quirks)
+    num_vertices, num_faces, start = _read_header(lines, quirks)
 
     coordinates = array("d")
-    for number, tokens in _take(lines, num_vertices, "vertices"):
+    for number, tokens in _take(lines, num_vertices, "vertices", start):
         coordinates.extend(_vertex(number, tokens))
     triangles = array("q")
-    for number, tokens in _take(lines, num_faces, "faces"):
-        corners = _face(number, tokens, num_vertices)
+    for line, tokens in _take(lines, num_faces, "faces", number):
+        corners = _face(line, tokens, num_vertices)
         if len(corners) < 3:
             quirks["degenerate_faces"] += 1
         if len(corners) > 3:
@@ -70,28 +76,37 @@ def read_off(
 
 def _lines(data: bytes) -> Iterator[tuple[int, list[bytes]]]:
     """Yields (line number, tokens) of the lines that hold something besides a comment."""
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
-        tokens = line.split(b"#", 1)[0].split()
-        if tokens:
-            yield number, tokens
+    number, start = 0, 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    while start < len(data):
+        ending = _LINE_END.search(data, start + _BLOCK)
+        end = ending.end() if ending else len(data)
+        for line in data[start:end].splitlines():
+            number += 1
+            tokens = line.split(b"#", 1)[0].split()
+            if tokens:
+                yield number, tokens
+        start = end
 
 
 def _take(
-    lines: Iterator[tuple[int, list[bytes]]], count: int, what: str
+    lines: Iterator[tuple[int, list[bytes]]], count: int, what: str, last: int
 ) -> Iterator[tuple[int, list[bytes]]]:
-    last = 0
+    """Yields `count` entries, those after the line `last`."""
     for index in range(count):
         entry = next(lines, None)
         if entry is None:
             raise OffError(
-                f"the file is cut short{f' after line {last}' if last else ''}: "
-                f"its header promises {count} {what}, it holds {index}"
+                f"the file is cut short after line {last}: "
+                f"its header promises {_digits(count)} {what}, it holds {index}"
             )
         last = entry[0]
         yield entry
 
 
-def _read_header(lines: Iterator[tuple[int, list[bytes]]], quirks: Counter[str]) -> tuple[int, int]:
+def _read_header(
+    lines: Iterator[tuple[int, list[bytes]]], quirks: Counter[str]
+) -> tuple[int, int, int]:
+    """Returns the numbers of vertices and of faces, and that of the line that has them."""
     number, tokens = next(lines, (0, []))
     if not tokens:
         raise OffError("the file is empty")
@@ -114,8 +129,9 @@ def _read_header(lines: Iterator[tuple[int, list[bytes]]], quirks: Counter[str])
     if num_vertices < 0 or num_faces < 0:
         raise OffError(f"line {number}: negative counts {_show(counts)}")
     if num_vertices == 0 or num_faces == 0:
-        raise OffError(f"line {number}: {num_vertices} vertices and {num_faces} faces, no surface")
-    return num_vertices, num_faces
+        found = f"{_digits(num_vertices)} vertices and {_digits(num_faces)} faces"
+        raise OffError(f"line {number}: {found}, no surface")
+    return num_vertices, num_faces, number
 
 
 def _vertex(number: int, tokens: list[bytes]) -> tuple[float, float, float]:
@@ -147,10 +163,16 @@ def _face(number: int, tokens: list[bytes], num_vertices: int) -> list[int]:
     for corner in corners:
         if not 0 <= corner < num_vertices:
             raise OffError(
-                f"line {number}: a face names vertex {corner}, "
+                f"line {number}: a face names vertex {_digits(corner)}, "
                 f"but vertices run from 0 to {num_vertices - 1}"
             )
     return corners
+
+
+def _digits(number: int) -> str:
+    """Writes a number that may be absurd."""
+    digits = str(number)
+    return digits if len(digits) < 20 else f"{digits[:10]}... ({len(digits)} digits)"
 
 
 def _show(tokens: list[bytes]) -> str:

@@ -44,6 +44,15 @@ def batch_indices(
     return orders[position // num_objects, position % num_objects]
 
 
+def frame_stride(num_objects: int, capacity: int) -> int:
+    """Returns of how many objects one has a place in a table of `capacity` rows.
+
+    Object i has row i // stride where i % stride is 0; the splits are sorted by class, and so
+    every class gets its share.
+    """
+    return -(-num_objects // capacity)
+
+
 def _mod_product(step: Int[Array, ""], factor: int, modulus: int) -> tuple[Array, Array]:
     """Returns divmod(step * factor, modulus) without forming the product."""
     high, low = jnp.divmod(step, modulus)

@@ -4,6 +4,7 @@ Shards are read once, in parallel, into host memory; batches are then gathered b
 resume at any step costs nothing and the batches are those of the device-resident loader.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from rotdis.data import checksums
 from rotdis.data.order import batch_indices
+from rotdis.data.prepare import SPLITS
 from rotdis.errors import DataError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
@@ -19,7 +22,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # or it announces itself wh
 
 import tensorflow as tf  # noqa: E402
 import tensorflow_datasets as tfds  # noqa: E402
-from google.protobuf.json_format import ParseError  # noqa: E402
+
+_FEATURES = "tensorflow_datasets.core.features."  # where its own kinds of features are
 
 
 def make_batches(
@@ -88,16 +92,20 @@ def make_batches(
 def _read(directory: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Reads a whole split, ordered by its objects' places."""
     tf.config.set_visible_devices([], "GPU")  # or TensorFlow would reserve its memory
+    others = [f"-{other}.tfrecord-" for other in SPLITS if other != split]
+    damaged = checksums.damaged_file(
+        directory, lambda name: not any(other in name for other in others)
+    )
+    if damaged is not None:
+        raise _unreadable(damaged, directory, split, "it is not as it was written")
     try:
+        _check_features(directory / "features.json")
         builder = tfds.builder_from_directory(str(directory))
         dataset = builder.as_dataset(split=split, shuffle_files=False)
         rows = list(dataset.batch(256).prefetch(2).as_numpy_iterator())
-    except (tf.errors.OpError, ValueError, OSError, KeyError, ParseError) as error:
+    except Exception as error:  # damaged files raise nearly anything in TensorFlow and TFDS
         reason = " ".join(str(error).split())[:300]
-        raise DataError(
-            f"{_damaged_file(directory, split)}: the shards of the split {split!r} cannot be read "
-            f"({reason}); delete {directory}, they are then written anew"
-        ) from error
+        raise _unreadable(_damaged_file(directory, split), directory, split, reason) from error
     index = np.concatenate([row["index"] for row in rows])
     if not np.array_equal(np.sort(index), np.arange(builder.info.splits[split].num_examples)):
         raise DataError(
@@ -106,6 +114,29 @@ def _read(directory: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(index)
     voxels = np.concatenate([row["voxels"] for row in rows])[order]
     return voxels, np.concatenate([row["label"] for row in rows])[order].astype(np.int32)
+
+
+def _unreadable(path: Path, directory: Path, split: str, reason: str) -> DataError:
+    return DataError(
+        f"{path}: the shards of the split {split!r} cannot be read ({reason}); "
+        f"delete {directory}, they are then written anew"
+    )
+
+
+def _check_features(path: Path) -> None:
+    """Raises ValueError where TFDS would import a module of someone else: it imports what is named.
+
+    Raises:
+        OSError: there is no such file.
+    """
+
+    def check(fields: dict) -> dict:
+        name = fields.get("pythonClassName", fields.get("type", _FEATURES))
+        if not str(name).startswith(_FEATURES):
+            raise ValueError(f"{path.name} names {name!r}, which is no feature of TFDS")
+        return fields
+
+    json.loads(path.read_text(), object_hook=check)
 
 
 def _damaged_file(directory: Path, split: str) -> Path:

@@ -14,14 +14,14 @@ import json
 import os
 import shutil
 import time
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import ml_collections
 import numpy as np
 
-from rotdis.data import chunks, modelnet_files, voxelset
+from rotdis import atomic, npz
+from rotdis.data import checksums, chunks, modelnet_files, voxelset
 from rotdis.data.chunks import Chunk
 from rotdis.data.sources import Source, open_source
 from rotdis.data.voxelset import VoxelSet
@@ -150,9 +150,9 @@ def _prepare(source: Source, config: ml_collections.ConfigDict, directory: Path)
         "class_names": source.class_names,
         "seconds": round(time.monotonic() - began, 1),
     }
-    temporary = directory / "info.tmp"
-    temporary.write_text(json.dumps(info, indent=1) + "\n")
-    os.replace(temporary, directory / "info.json")
+    info = json.loads(json.dumps(info))  # as it will be read
+    noted = info | {"checksum": _checksum(info)}
+    atomic.write(directory / "info.json", (json.dumps(noted, indent=1) + "\n").encode())
     shutil.rmtree(directory / "chunks", ignore_errors=True)
     print(format_summary(info))
 
@@ -218,39 +218,45 @@ def _write(path: Path, data: VoxelSet) -> dict:
             file, packed=data.packed, label=data.label, source_id=np.array(data.source_id, str)
         )
     os.replace(temporary, path)
-    return {"bytes": path.stat().st_size, "sha256": _digest(path)}
+    return {"bytes": path.stat().st_size, "sha256": checksums.digest(path)}
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checksum(info: dict) -> str:
+    return hashlib.sha256(json.dumps(info, sort_keys=True).encode()).hexdigest()
 
 
 def _read(directory: Path, aligned: bool) -> PreparedData:
-    try:
-        info = json.loads((directory / "info.json").read_text())
-        files = info["files"]
-    except (OSError, ValueError, KeyError) as error:
-        raise _damaged(directory / "info.json", error) from error
+    info = _read_info(directory / "info.json")
     splits = {}
     for split in SPLITS:
         path = directory / f"{split}.npz"
         try:
-            if _digest(path) != files[split]["sha256"]:
+            if checksums.digest(path) != info["files"][split]["sha256"]:
                 raise ValueError("its checksum differs from the one noted when it was written")
-            with np.load(path, allow_pickle=False) as file:
-                splits[split] = VoxelSet(
-                    packed=file["packed"],
-                    label=file["label"],
-                    source_id=tuple(file["source_id"].tolist()),
-                    class_names=tuple(info["class_names"]),
-                    resolution=info["resolution"],
-                    partial=info["partial"],
-                    aligned=aligned,
-                )
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            arrays = npz.read(path)
+            splits[split] = VoxelSet(
+                packed=arrays["packed"],
+                label=arrays["label"],
+                source_id=tuple(arrays["source_id"].tolist()),
+                class_names=tuple(info["class_names"]),
+                resolution=info["resolution"],
+                partial=info["partial"],
+                aligned=aligned,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(path, error) from error
     return PreparedData(**splits, directory=directory, info=info)
+
+
+def _read_info(path: Path) -> dict:
+    try:
+        info = json.loads(path.read_text())
+        # Those of before had none.
+        if info.pop("checksum", None) not in (None, _checksum(info)):
+            raise ValueError("its checksum differs from the one that it states")
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    return info
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

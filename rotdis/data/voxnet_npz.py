@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rotdis import npz
 from rotdis.data.normalize import normalize_grid
 from rotdis.data.sources import CLASSES_10, Item, Source, file_identity
 from rotdis.errors import DataError
@@ -54,18 +55,14 @@ def open_npz(path: Path) -> Source:
 def _read(path: Path) -> dict[str, np.ndarray]:
     expected = ("X_train", "y_train", "X_test", "y_test")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = archive.files
-            arrays = {name: archive[name] for name in expected if name in names}
-    # A damaged archive raises nearly anything: zlib.error, TokenError, NotImplementedError ...
-    except Exception as error:
-        raise DataError(
-            f"{path}: cannot be read as a .npz archive ({' '.join(str(error).split())})"
-        ) from error
+        names = npz.names(path)
+        arrays = npz.read(path, expected)
+    except npz.NpzError as error:
+        raise DataError(f"{path}: cannot be read as a .npz archive ({error})") from error
     if len(arrays) < len(expected):
         raise DataError(
             f"{path}: is not a VoxNet-style archive: it holds the arrays "
-            f"{', '.join(names) or '(none)'}, but {', '.join(expected)} are needed"
+            f"{', '.join(names)[:200] or '(none)'}, but {', '.join(expected)} are needed"
         )
     return arrays
 

@@ -105,10 +105,8 @@ def _neighbours(
     """Pairs (smaller index first) of faces at one edge; whether they pass it in opposite ways, so
     agree; and a cost, lower where the two belong together more surely."""
     edges = _edges(faces)
-    _, edge, copies = np.unique(
-        np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True
-    )
-    order = np.argsort(edge.reshape(-1), kind="stable")
+    _, edge, copies = np.unique(_undirected(edges), return_inverse=True, return_counts=True)
+    order = np.argsort(edge, kind="stable")
     starts = np.concatenate([[0], np.cumsum(copies)[:-1]])
     found = []
     for count in range(2, min(copies.max(), _MOST_FACES_AN_EDGE) + 1):
@@ -128,16 +126,14 @@ def _neighbours(
 def _is_balanced(faces: Int[np.ndarray, "f 3"]) -> bool:
     """Whether every edge is passed as often one way as the other, but for those of one face."""
     edges = _edges(faces)
-    _, edge, copies = np.unique(
-        np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True
-    )
-    sense = np.bincount(edge.reshape(-1), np.where(edges[:, 0] < edges[:, 1], 1, -1))
+    _, edge, copies = np.unique(_undirected(edges), return_inverse=True, return_counts=True)
+    sense = np.bincount(edge, np.where(edges[:, 0] < edges[:, 1], 1, -1))
     return not sense[copies > 1].any()
 
 
 def open_edges(faces: Int[np.ndarray, "f 3"]) -> int:
     """Counts the edges that have a face on one side only."""
-    _, copies = np.unique(np.sort(_edges(faces), axis=1), axis=0, return_counts=True)
+    _, copies = np.unique(_undirected(_edges(faces)), return_counts=True)
     return int((copies == 1).sum())
 
 
@@ -148,6 +144,12 @@ def count_parts(faces: Int[np.ndarray, "f 3"], num_vertices: int) -> int:
 
 def _edges(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "3f 2"]:
     return faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+
+
+def _undirected(edges: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, " n"]:
+    """One number for each edge, the same for both directions: sorted in half of the memory."""
+    low, high = edges.min(axis=1).astype(np.int64), edges.max(axis=1)
+    return low * (int(high.max(initial=0)) + 1) + high
 
 
 def _first(rows: Int[np.ndarray, "f n"]) -> Bool[np.ndarray, " f"]:

@@ -22,6 +22,7 @@ from rotdis.errors import RotdisError
 MODES = ("infer", "decode")
 _LENGTH = struct.Struct("<I")
 _MOST_NAME_BYTES = 1024
+_MOST_CHARACTERS = 10_000  # of a message that is no file
 ENVELOPE = _LENGTH.size + _MOST_NAME_BYTES  # that a file's message has beside its content
 
 
@@ -86,9 +87,18 @@ def parse(data: str | bytes) -> Message:
                 raise ValueError("the name is too long")
             start = _LENGTH.size + length
             return Upload(data[_LENGTH.size : start].decode(), data[start:])
+        if len(data) > _MOST_CHARACTERS:
+            raise ValueError("it is too long")
         fields = json.loads(data)
         return _PARSERS[fields["kind"]](fields)
-    except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
+    except (
+        ArithmeticError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
         raise ProtocolError(f"not a message of the page: {error}") from error
 
 

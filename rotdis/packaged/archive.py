@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import io
 import json
-import zipfile
+import re
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ import optax
 from flax import traverse_util
 from jaxtyping import Float, UInt8
 
-from rotdis import __version__
+from rotdis import __version__, npz
 from rotdis.errors import CheckpointError
 
 FORMAT = 1  # raised by a change that gives files of before another meaning
@@ -75,10 +75,13 @@ def read(path: str | Path) -> Archive:
     Raises:
         CheckpointError: it is no such file, of another format, or damaged.
     """
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     head, _, body = content.partition(b"\n")
     words = head.split(b" ")
-    if len(words) != 3 or words[0] != _MAGIC or not words[1].isdigit():
+    if len(words) != 3 or words[0] != _MAGIC or not re.fullmatch(rb"\d{1,9}", words[1]):
         raise CheckpointError(f"{path}: is not a model that rotdis exported")
     if int(words[1]) != FORMAT:
         raise CheckpointError(
@@ -91,8 +94,7 @@ def read(path: str | Path) -> Archive:
             "again"
         )
     try:
-        with np.load(io.BytesIO(body), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = npz.read(io.BytesIO(body))
         manifest = json.loads(str(arrays.pop("manifest")))
         flat = {
             name.removeprefix("parameters/"): _join(array, manifest["dtype"])
@@ -111,7 +113,7 @@ def read(path: str | Path) -> Archive:
             manifest["dtype"],
             manifest["step"],
         )
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: is not a model that rotdis exported ({error})") from error
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 
 import rotdis
-from rotdis import checkpoint
+from rotdis import checkpoint, run_folder
 from rotdis.errors import CheckpointError
 
 _PACKAGES = ("jax", "flax", "optax", "numpy", "scikit-image")
@@ -62,7 +62,7 @@ def commit() -> str:
 
 def best_step(workdir: Path) -> int | None:
     """Returns the step of the checkpoint that is evaluated, None where there is none."""
-    if not checkpoint.holds_checkpoint(workdir):
+    if not run_folder.holds_checkpoint(workdir):
         return None
     try:
         checkpoints = checkpoint.Checkpoints(workdir, read_only=True)

@@ -1,5 +1,6 @@
 """Laws of ModelNet's files: the zip, the folder and the download, and their accidents."""
 
+import hashlib
 import http.client
 import io
 import os
@@ -167,7 +168,7 @@ def _serve(monkeypatch, data, announced=None):
 
 def test_a_download_is_kept_and_not_fetched_again(monkeypatch, tmp_path):
     data = write_zip(tmp_path / "x.zip", modelnet_files()).read_bytes()
-    monkeypatch.setitem(files_module.SIZES, "modelnet10", len(data))
+    monkeypatch.setitem(files_module.SHA256, "modelnet10", hashlib.sha256(data).hexdigest())
     calls = _serve(monkeypatch, data)
     config = data_config("", tmp_path / "prepared")
     target = files_module.download(config)
@@ -186,10 +187,8 @@ def test_a_failed_download_says_what_to_put_where(monkeypatch, tmp_path, acciden
         "cut off": (data[:100], len(data)),
         "a web page": (b"<html>moved</html>",),
         "broken off": (http.client.IncompleteRead(b"", 10),),
-        "another file": (data,),
+        "another file": (data,),  # whose SHA-256 is not the one pinned
     }[accident]
-    if accident != "another file":
-        monkeypatch.setitem(files_module.SIZES, "modelnet10", None)
     _serve(monkeypatch, *served)
     folder = tmp_path / "prepared" / "downloads"
     with pytest.raises(DataError, match="ModelNet10.zip.*put it at") as caught:

@@ -8,7 +8,7 @@ from tiny import tiny_config
 
 pytest.importorskip("igl")
 import rotdis  # noqa: E402
-from rotdis import checkpoint, compatibility, inference, packaged, step  # noqa: E402
+from rotdis import checkpoint, compatibility, inference, packaged, run_folder, step  # noqa: E402
 from rotdis.errors import CheckpointError  # noqa: E402
 from rotdis.models import rotation_vae  # noqa: E402
 from rotdis.packaged import archive, card, export, golden  # noqa: E402
@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     config = tiny_config()
     state = step.init_state(rotation_vae.create(config), config)
     ema = jax.tree.map(lambda leaf: 1.5 * leaf, state.params)
-    checkpoint.save_config(workdir, config)
+    run_folder.save_config(workdir, config)
     checkpoints = checkpoint.Checkpoints(workdir)
     checkpoints.save(state.replace(step=state.step + 3, ema_params=ema))
     checkpoints.close()

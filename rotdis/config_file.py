@@ -1,0 +1,72 @@
+"""Runs a configuration file for `rotdis.main`, and says in one line what is wrong with it.
+
+The file is Python, and whatever Python raises in it is its author's to mend: no traceback through
+the libraries that ran it.
+"""
+
+import traceback
+
+import ml_collections
+from absl import flags
+
+from rotdis.errors import UsageError
+
+
+class Parser(flags.ArgumentParser):
+    """Makes a configuration of the value of --config, a path and perhaps :ARGUMENT.
+
+    Args:
+        loader: the parser of ml_collections, which runs the file.
+    """
+
+    def __init__(self, loader: flags.ArgumentParser):
+        super().__init__()
+        self._loader = loader
+
+    def parse(self, argument: str) -> ml_collections.ConfigDict:
+        """Runs the file, and returns what its get_config() returns.
+
+        Raises:
+            UsageError: there is no such file, it is no Python, it raises anything, or it gives no
+                configuration; the message names the line where there is one.
+        """
+        path = argument.split(":", 1)[0]
+        try:
+            config = self._loader.parse(argument)
+            getattr(config, "lock", None)  # one that was not loaded raises at its first use
+        except (Exception, SystemExit) as error:
+            raise UsageError(_fault(error, path)) from error
+        if not isinstance(config, ml_collections.ConfigDict):
+            raise UsageError(
+                f"--config={path}: get_config() returned {type(config).__name__}, not a "
+                "ConfigDict: start from rotdis.config.base_config()"
+            )
+        return config
+
+
+def _fault(error: BaseException, path: str) -> str:
+    """Returns what went wrong, of all that was raised on the way what tells the most."""
+    for raised in reversed(_chain(error)):
+        frames = traceback.extract_tb(raised.__traceback__)
+        inside = [frame for frame in frames if frame.filename == path]
+        if isinstance(raised, SyntaxError) and raised.filename == path:
+            return _line(f"{path}, line {raised.lineno}", f"{raised.msg} (it is run as Python)")
+        if inside:
+            return _line(f"{path}, line {inside[-1].lineno}", f"{type(raised).__name__}: {raised}")
+        if isinstance(raised, AttributeError) and raised.name == "get_config":
+            return _line(path, "has no function get_config()")
+    first = _chain(error)[-1]
+    return _line(path, (str(first).strip().splitlines() or [type(first).__name__])[-1])
+
+
+def _line(place: str, reason: str) -> str:
+    return f"--config={place}: {' '.join(reason.split())[:300]}"
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    return chain

@@ -1,0 +1,132 @@
+"""One canonical frame for alike objects: between training steps, targets for the pose network.
+
+Two views of an object tie its own poses together, but little in the ELBO draws different objects to
+one frame: a decoder that knows a class in two frames explains both. So now and then the canonical
+forms of the training objects are turned until their faces are parallel to the grid, and compared;
+the frames that agree with most comparisons (`synchronize.agglomerate`) decide from then on between
+the pose network's hypotheses. No label and no aligned data has a part in it.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from rotdis import losses
+from rotdis.data import order, resident
+from rotdis.data.voxelset import VoxelSet
+from rotdis.geometry import resample, so3
+from rotdis.models import blocks, rotation_vae
+from rotdis.step import TrainState, frames_are_used, make_views
+from rotdis.synchronize import agglomerate, alikeness
+
+_BATCH = 32  # objects at a time
+_STEPS, _RATE = 25, 0.05  # of Adam, in radians, on an object's tilt
+
+
+class Synchronizer:
+    """Finds the frames of a run's training objects.
+
+    Args:
+        config: the run's configuration.
+        split: its training objects.
+        mesh: on which the state lies.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict, split: VoxelSet, mesh: Mesh):
+        self._config, self._split, self._mesh = config, split, mesh
+
+    def is_due(self, done: int) -> bool:
+        """Returns whether frames are to be found after so many steps, a multiple of log_every."""
+        train = self._config.train
+        return frames_are_used(self._config) and done in {
+            math.ceil(share * train.steps / train.log_every) * train.log_every
+            for share in self._config.frames.synchronize_at
+        }
+
+    def __call__(self, state: TrainState) -> TrainState:
+        """Returns the state with new frames, a function of the state: a resumed run repeats it."""
+        config = self._config
+        stride = order.frame_stride(len(self._split), config.frames.capacity)
+        chosen = np.arange(0, len(self._split), stride)
+        if len(chosen) < 2:
+            return state
+        params = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema_params)
+        found, forms = canonical_forms(config, params, self._split, chosen, int(state.step))
+        comparisons = alikeness.compare(forms, config.frames.neighbours)
+        turns = so3.cube_group()[agglomerate.common_frames(comparisons, len(found))]
+        # x = rotate(c, F), and the common form is rotate(c, h^-1).
+        frames = np.zeros(state.frames.shape, np.float32)
+        frames[: len(found)] = found @ turns
+        if jax.process_count() > 1:  # each has found them; the first one's, to the bit, hold
+            frames = multihost_utils.broadcast_one_to_all(frames)
+        return state.replace(
+            frames=jax.device_put(frames, NamedSharding(self._mesh, PartitionSpec()))
+        )
+
+
+def canonical_forms(
+    config: ml_collections.ConfigDict,
+    params: optax.Params,
+    split: VoxelSet,
+    index: Int[np.ndarray, " n"],
+    step: int,
+) -> tuple[Float[np.ndarray, "n 3 3"], Float[np.ndarray, "n 16 16 16"]]:
+    """Returns the frames F that a model finds for objects, and their canonical forms.
+
+    Each object is seen under a random rotation, so how it happens to be stored tells nothing. With
+    c its canonical form and x the object as it is stored, x = rotate(c, F). Where the configuration
+    wants faces parallel to the grid, F is turned further until they are.
+    """
+    model = rotation_vae.create(config)
+
+    @jax.jit
+    def of_batch(params, packed, index):
+        x = resident.unpack(packed, config.data.resolution, config.data.partial)
+        key = jax.random.fold_in(jax.random.key(config.seed + 2), step)
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+        views, turns = make_views(x, keys, config.data.rotations)
+        rotation = model.apply({"params": params}, views[0], method="posteriors")[1].mode()
+        frame = jnp.matmul(jnp.swapaxes(turns[0], -1, -2), rotation, precision="highest")
+        if config.loss.tilt_weight:
+            frame = straighten(x, frame)
+        return frame, blocks.pool(rotation_vae.canonicalize(x, frame), alikeness.SIDE)
+
+    parts = []
+    for start in range(0, len(index), _BATCH):
+        batch = index[start : start + _BATCH]
+        padded = np.pad(batch, (0, _BATCH - len(batch)), mode="edge")
+        result = of_batch(params, jnp.asarray(split.packed[padded]), jnp.asarray(padded))
+        parts.append([np.asarray(leaf)[: len(batch)] for leaf in result])
+    frames, forms = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return frames, forms
+
+
+def straighten(x: Float[Array, "b d d d"], frame: Float[Array, "b 3 3"]) -> Float[Array, "b 3 3"]:
+    """Turns frames by descent, until the faces of rotate(x, frame^T) are parallel to the grid."""
+    optimizer = optax.adam(_RATE)
+    product = functools.partial(jnp.matmul, precision="highest")
+
+    def turned(vectors):
+        return product(frame, so3.from_rotation_vector(vectors))
+
+    def total_tilt(vectors):
+        back = jnp.swapaxes(turned(vectors), -1, -2)
+        forms = jax.vmap(resample.rotate)(x[..., None], back)[..., 0]
+        return jnp.sum(jax.vmap(losses.tilt)(forms))
+
+    def descend(carry, _):
+        vectors, state = carry
+        updates, state = optimizer.update(jax.grad(total_tilt)(vectors), state)
+        return (vectors + updates, state), None
+
+    start = jnp.zeros((len(x), 3))
+    (vectors, _), _ = jax.lax.scan(descend, (start, optimizer.init(start)), length=_STEPS)
+    return turned(vectors)

@@ -1,0 +1,160 @@
+"""A run's folder: `config.json`, and below `checkpoints/` a folder for every step that is saved.
+
+`checkpoint` writes and reads the latter; here is what can be said without.
+"""
+
+import hashlib
+import json
+import shlex
+from pathlib import Path
+
+import ml_collections
+
+from rotdis import atomic, compatibility
+from rotdis.config import base_config
+from rotdis.errors import CheckpointError
+
+FORMAT = 2  # of the folder; raised by a change that older code cannot read
+OLDEST = 2  # that this code reads; raised by a change after which it cannot read older folders
+CONFIG = "config.json"
+
+# What determines the shapes and the meaning of the parameters.
+_MODEL = {"data.resolution"} | {
+    f"{section}.{key}"
+    for section in ("model", "pose")
+    for key in base_config()[section]
+    if key != "refine_steps"
+}
+# What determines a training run besides: with another value it would be another run. (Where the
+# data are kept, what is logged, and how long it runs may change under way.)
+_RUN = (
+    _MODEL
+    | {"seed", "train.batch_size", "train.ema_decay"}
+    | {
+        f"{section}.{key}"
+        for section in ("data", "frames", "loss", "optimizer", "search")
+        for key in base_config()[section]
+        if key not in ("dir", "workers", "loader", "num_test", "aligned")
+    }
+)
+
+
+def checkpoints(workdir: str | Path) -> dict[int, Path]:
+    """Returns step -> folder of the complete checkpoints, the oldest first."""
+    folder = Path(workdir) / "checkpoints"
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return dict(sorted((int(path.name), path) for path in paths if path.name.isdecimal()))
+
+
+def holds_checkpoint(workdir: str | Path) -> bool:
+    """Returns whether a folder holds a run with at least one complete checkpoint."""
+    return bool(checkpoints(workdir))
+
+
+def save_config(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
+    """Writes the configuration beside the checkpoints, atomically.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    content = {"format": FORMAT, "sha256": _digest(config.to_dict()), "config": config.to_dict()}
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    atomic.write(Path(workdir) / CONFIG, text.encode())
+
+
+def load_config(workdir: str | Path) -> ml_collections.ConfigDict:
+    """Reads the configuration of a run.
+
+    Raises:
+        CheckpointError: the folder holds no run, one of another version of rotdis, or a damaged
+            configuration.
+    """
+    path = Path(workdir) / CONFIG
+    if not path.exists() and not holds_checkpoint(workdir):
+        raise CheckpointError(f"{workdir}: holds no training run (there is no {CONFIG} in it)")
+    try:
+        content = json.loads(path.read_text())
+        found, config = content["format"], content["config"]
+        if type(found) is not int or type(config) is not dict:
+            raise ValueError("another format or configuration than rotdis writes")
+    except FileNotFoundError as error:
+        raise _damaged(path, "is missing") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, "is not a configuration that rotdis wrote") from error
+    if found > FORMAT:
+        raise CheckpointError(
+            f"{path}: has format {found}, which is newer than this version of rotdis, which reads "
+            f"up to format {FORMAT}; upgrade rotdis, or use the version that trained it"
+        )
+    if found < OLDEST:
+        raise CheckpointError(
+            f"{path}: has format {found}, which is too old for this version of rotdis, which reads "
+            f"from format {OLDEST} on; use the version that trained it, or train anew in another "
+            "folder"
+        )
+    if content.get("sha256", _digest(config)) != _digest(config):
+        raise _damaged(path, "differs from its checksum")
+    return ml_collections.ConfigDict(_with_tuples(config))
+
+
+def _digest(config: dict) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def _with_tuples(value: object) -> object:
+    """Returns what JSON made lists of as it was."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(each) for key, each in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+def _damaged(path: Path, damage: str) -> CheckpointError:
+    folders = reversed(checkpoints(path.parent).values())
+    copy = next((folder / CONFIG for folder in folders if (folder / CONFIG).exists()), None)
+    advice = (
+        f"there is a copy: cp {shlex.quote(str(copy))} {shlex.quote(str(path))}"
+        if copy
+        else f"put a copy of it back, or delete {path.parent} to train anew"
+    )
+    return CheckpointError(f"{path}: {damage}; {advice}")
+
+
+def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
+    """Makes sure that a workdir's run is one of this configuration.
+
+    Raises:
+        CheckpointError: it holds another; the message names the keys that differ.
+    """
+    _compare(workdir, config, _RUN)
+
+
+def check_same_model(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
+    """Makes sure that a workdir's model is the one that the configuration describes.
+
+    Raises:
+        CheckpointError: it is another; the message names the keys that differ.
+    """
+    _compare(workdir, config, _MODEL)
+
+
+def _compare(workdir: str | Path, config: ml_collections.ConfigDict, fields: set[str]) -> None:
+    saved, wanted = compatibility.complete(load_config(workdir).to_dict(), workdir), config
+    differing = [
+        f"{key} ({_lookup(saved, key)!r} there, {_lookup(wanted, key)!r} here)"
+        for key in sorted(fields)
+        if _lookup(saved, key) != _lookup(wanted, key)
+    ]
+    if differing:
+        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise CheckpointError(
+            f"{workdir}: holds another model's run, which differs in {', '.join(differing[:5])}"
+            f"{more}; choose another --workdir, or delete this one"
+        )
+
+
+def _lookup(config: ml_collections.ConfigDict, key: str) -> object:
+    for part in key.split("."):
+        config = config.get(part, "absent")
+        if config == "absent":
+            break
+    return config

@@ -1,0 +1,53 @@
+"""Laws of the comparison of canonical forms: the rotation between copies is found, none of NaN."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from rotdis.geometry import resample, so3
+from rotdis.synchronize.agglomerate import agglomerate
+from rotdis.synchronize.alikeness import compare
+
+GROUP = so3.cube_group()
+
+
+def _index(rotations):
+    return np.einsum("nij,gij->ng", rotations, GROUP).argmax(1)
+
+
+def _objects():
+    """Eight objects of one kind, without a symmetry, and their parts vary."""
+    random = np.random.default_rng(4)
+    objects = np.zeros((8, 16, 16, 16), np.float32)
+    for one in objects:
+        length, height = random.integers(9, 13), random.integers(8, 12)
+        one[2 : 2 + length, 4:10, 6:9] = one[2:5, 4 : 4 + height, 6:9] = 1
+        one[2:6, 4:8, 6:13] = 1
+    return objects
+
+
+def test_turned_objects_are_compared_at_the_rotation_between_them():
+    scramble = np.random.default_rng(5).integers(0, 24, 8)
+    copies = np.asarray(resample.cube_copies(jnp.asarray(_objects())))
+    inverse = _index(GROUP[scramble].transpose(0, 2, 1))
+    turned = copies[np.arange(8), inverse]  # by `scramble`
+    comparisons = compare(turned, 3)
+    assert len(comparisons.first) == 24
+    assert (comparisons.first != comparisons.second).all()
+    relative = _index(
+        GROUP[scramble[comparisons.first]] @ GROUP[scramble[comparisons.second]].transpose(0, 2, 1)
+    )
+    assert (comparisons.log_likelihood.argmax(1) == relative).mean() > 0.9
+    frames = _index(GROUP[scramble].transpose(0, 2, 1) @ GROUP[agglomerate(comparisons, 8)])
+    assert len(set(frames)) == 1
+
+
+def test_the_frames_that_objects_come_in_change_nothing_but_the_rotations():
+    objects = _objects()
+    copies = np.asarray(resample.cube_copies(jnp.asarray(objects)))
+    straight, turned = compare(objects, 3), compare(copies[:, 7], 3)
+    assert (straight.second == turned.second).all()
+
+
+def test_empty_and_equal_forms_do_no_harm():
+    for forms in (np.zeros((4, 16, 16, 16)), np.ones((4, 16, 16, 16))):
+        assert np.isfinite(compare(forms, 2).log_likelihood).all()

@@ -1,0 +1,80 @@
+"""Laws of a run's folder: its configuration comes back or is refused, another run is refused."""
+
+import json
+import shlex
+import subprocess
+
+import pytest
+from tiny import tiny_config
+
+from rotdis import run_folder
+from rotdis.errors import CheckpointError
+
+
+def test_the_configuration_comes_back_whole(tmp_path):
+    config = tiny_config()
+    config.data.classes = ("chair", "bed")
+    run_folder.save_config(tmp_path, config)
+    assert run_folder.load_config(tmp_path).to_dict() == config.to_dict()
+
+
+def test_another_run_is_refused_and_the_differing_keys_named(tmp_path):
+    run_folder.save_config(tmp_path, tiny_config())
+    run_folder.check_same_run(tmp_path, tiny_config())
+    other = tiny_config()
+    other.model.latent_size = 7
+    other.optimizer.learning_rate = 0.5
+    with pytest.raises(CheckpointError, match=r"model.latent_size \(4 there, 7 here\).*learning"):
+        run_folder.check_same_run(tmp_path, other)
+    with pytest.raises(CheckpointError, match="model.latent_size"):
+        run_folder.check_same_model(tmp_path, other)
+    other = tiny_config()
+    other.data.dir, other.train.log_every, other.data.loader = "elsewhere", 5, "tfdata"
+    run_folder.check_same_run(tmp_path, other)
+    other.data.source = "other.npz"
+    run_folder.check_same_model(tmp_path, other)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{", "not a configuration"),
+        ("[]", "not a configuration"),
+        (b"\xff\xfe", "not a configuration"),
+        (json.dumps({"format": "1", "config": {}}), "not a configuration"),
+        (json.dumps({"format": 99, "config": {}}), "format 99, which is newer .* upgrade"),
+        (json.dumps({"format": 0, "config": {}}), "format 0, which is too old .* train anew"),
+    ],
+)
+def test_an_unreadable_configuration_is_named(tmp_path, content, message):
+    content = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        run_folder.load_config(tmp_path)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no training run"):
+        run_folder.load_config(tmp_path)
+
+
+def test_a_changed_configuration_is_refused_and_its_copy_can_be_put_back(tmp_path):
+    run_folder.save_config(tmp_path, tiny_config())
+    path, copy = tmp_path / "config.json", tmp_path / "checkpoints" / "7" / "config.json"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(path.read_bytes())
+    path.write_text(path.read_text().replace('"latent_size": 4', '"latent_size": 5'))
+    with pytest.raises(CheckpointError, match="differs from its checksum; there is a copy") as info:
+        run_folder.load_config(tmp_path)
+    subprocess.run(shlex.split(str(info.value).rpartition("copy: ")[2]), check=True)
+    assert run_folder.load_config(tmp_path).model.latent_size == 4
+    path.unlink()
+    with pytest.raises(CheckpointError, match="is missing; there is a copy"):
+        run_folder.load_config(tmp_path)
+
+
+def test_a_configuration_without_a_checksum_is_read_as_before_there_were_any(tmp_path):
+    config = tiny_config()
+    content = {"format": 1, "config": config.to_dict()}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert run_folder.load_config(tmp_path).to_dict() == config.to_dict()
