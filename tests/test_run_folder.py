@@ -43,7 +43,7 @@ def test_another_run_is_refused_and_the_differing_keys_named(tmp_path):
         (b"\xff\xfe", "not a configuration"),
         (json.dumps({"format": "1", "config": {}}), "not a configuration"),
         (json.dumps({"format": 99, "config": {}}), "format 99, which is newer .* upgrade"),
-        (json.dumps({"format": 0, "config": {}}), "format 0, which is too old .* train anew"),
+        (json.dumps({"format": 1, "config": {}}), "format 1, which is too old .* train anew"),
     ],
 )
 def test_an_unreadable_configuration_is_named(tmp_path, content, message):
@@ -75,6 +75,6 @@ def test_a_changed_configuration_is_refused_and_its_copy_can_be_put_back(tmp_pat
 
 def test_a_configuration_without_a_checksum_is_read_as_before_there_were_any(tmp_path):
     config = tiny_config()
-    content = {"format": 1, "config": config.to_dict()}
+    content = {"format": run_folder.FORMAT, "config": config.to_dict()}
     (tmp_path / "config.json").write_text(json.dumps(content))
     assert run_folder.load_config(tmp_path).to_dict() == config.to_dict()
