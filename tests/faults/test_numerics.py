@@ -64,7 +64,7 @@ def test_a_step_on_odd_objects_is_finite(dtype, method, residual, latent_size, m
     for name, params in whole.items():
         assert not degenerate.bad(run(params)), name
     record_fault(
-        f"eight odd grids (empty, full, one voxel, symmetric), a training step in {dtype}",
+        f"eight odd grids, a step in {dtype}: {method} ({residual}), latent size {latent_size}",
         len(whole) * len(x),
         "loss, gradient and the parameters after it are finite",
     )
@@ -95,7 +95,7 @@ def test_an_evaluation_of_odd_objects_is_finite(dtype, latent_size, record_fault
         assert not [key for key, value in metrics.items() if not np.isfinite(value)], name
         assert not degenerate.bad(model.canonicalize(np.stack(list(GRIDS.values())))), name
     record_fault(
-        f"eight odd grids, a thorough evaluation in {dtype}",
+        f"eight odd grids, a thorough evaluation in {dtype}, latent size {latent_size}",
         len(degenerate.parameters(params)) * len(GRIDS),
         "every metric is finite or left out",
     )
