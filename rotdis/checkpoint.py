@@ -32,7 +32,8 @@ class Checkpoints:
     Args:
         workdir: the run's folder; created where missing.
         keep_best: how many checkpoints to keep besides the newest, by `BEST_METRIC`.
-        read_only: only restore; nothing is created or deleted.
+        read_only: only restore, this process by itself; nothing is created or deleted. Otherwise
+            all processes of a run do everything together, and each thing is written once.
 
     Raises:
         CheckpointError: the metrics of a checkpoint are damaged.
@@ -70,6 +71,7 @@ class Checkpoints:
                 todelete_subdir=None if read_only else _DELETED,
                 create=not read_only,
                 read_only=read_only,
+                multiprocessing_options=_by_itself() if read_only else _together(),
             ),
         )
         self._empty_trash()
@@ -194,6 +196,15 @@ class Checkpoints:
                 f"{self._directory}: the checkpoint of step {self._saving} cannot be written "
                 f"({_reason(error)}); {before}. Mend that, and the same command goes on from there"
             ) from error
+
+
+def _together() -> ocp.options.MultiprocessingOptions:
+    return ocp.options.MultiprocessingOptions()
+
+
+def _by_itself() -> ocp.options.MultiprocessingOptions:
+    me = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ml_collections
 
-from rotdis import evaluate, inference, packaged, pictures, report, run_folder, train
+from rotdis import distributed, evaluate, inference, packaged, pictures, report, run_folder, train
 from rotdis.config import describe
 from rotdis.data import prepare
 from rotdis.data.prepare import PreparedData
@@ -85,11 +85,11 @@ def prepare_data(config: ml_collections.ConfigDict) -> None:
 
 
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
-    """Trains (or resumes), then evaluates and reports."""
+    """Trains (or resumes), then evaluates and reports; of several processes, the first does."""
     print(describe(config))
     data = train.train(config, workdir)
     if len(data.test):
-        report_run(workdir, config)
+        distributed.on_first(lambda: report_run(workdir, config))
     else:
         print("the source has no test objects: nothing to evaluate")
 

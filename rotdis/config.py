@@ -266,8 +266,11 @@ def _check_value(key: str, value: object, default: object) -> None:
             f"config.{key}: must be of type {type(default).__name__}, "
             f"not {type(value).__name__} ({value!r})"
         )
-    if isinstance(value, tuple | list) and not all(isinstance(item, str) for item in value):
-        raise ConfigError(f"config.{key}: must hold strings only, not {value!r}")
+    if isinstance(value, tuple | list):
+        items = {float: (float, int)}.get(type(default[0]) if default else str, (str,))
+        if not all(isinstance(item, items) and not isinstance(item, bool) for item in value):
+            what = "numbers" if float in items else "strings"
+            raise ConfigError(f"config.{key}: must hold {what} only, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"config.{key}: is {value!r}, but must be finite")
     if key == "data.resolution" and value > _MAX_RESOLUTION:

@@ -10,9 +10,11 @@ class RotdisError(Exception):
 
     Attributes:
         exit_status: what the command line exits with.
+        everywhere: whether all processes of a run raise it, at the same step.
     """
 
     exit_status = 1
+    everywhere = False
 
 
 class UsageError(RotdisError):

@@ -15,6 +15,8 @@ class Interrupted(RotdisError):
         exit_status: what a shell expects of a process that this signal ended.
     """
 
+    everywhere = True
+
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_status = 128 + signal_number
@@ -54,10 +56,6 @@ class StopSignals:
 
     requested = False
     number = 0
-
-    @property
-    def name(self) -> str:
-        return signal.Signals(self.number).name
 
     def __enter__(self) -> "StopSignals":
         self._previous = {}

@@ -5,9 +5,10 @@ python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config
 `--help` explains the rest; its text is in `rotdis.usage`.
 """
 
+import contextlib
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import ml_collections
 from absl import app, flags, logging
@@ -87,24 +88,41 @@ flags.DEFINE_string(
 flags.DEFINE_integer(
     "port", 8765, "For --mode=explore: the port to listen on; 0 takes any that is free.", 0, 65535
 )
+flags.DEFINE_integer(
+    "processes",
+    1,
+    "For --mode=train: how many processes train one model together, each started with this same "
+    "command; 0 where SLURM, Open MPI, Kubernetes or a TPU pod says how many and which this is.",
+    0,
+)
+flags.DEFINE_string(
+    "coordinator", None, "With --processes=N: HOST:PORT at which process 0 is reached by all."
+)
+flags.DEFINE_integer("process_id", None, "With --processes=N: which of them this is, from 0.", 0)
 flags.DEFINE_boolean("browser", True, "For --mode=explore: open the page in the browser.")
 
 
 def _run(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise UsageError(f"what is {arguments[1]!r}? options are written --name=value")
-    from rotdis import commands, config  # after the flags, so that --help is quick
+    from rotdis import commands, config, distributed  # after the flags, so that --help is quick
 
-    commands.run(
-        FLAGS.mode,
-        config=_validated(config.validate),
-        workdir=FLAGS.workdir,
-        input_path=FLAGS.input,
-        output=FLAGS.output,
-        mesh_format=FLAGS.mesh_format,
-        align_by=FLAGS.align_by,
-        page=commands.Page(FLAGS.host, FLAGS.port, FLAGS.browser),
-    )
+    validated = _validated(config.validate)
+    if FLAGS.mode != "train" and FLAGS.processes != 1:
+        raise UsageError("--processes: is for --mode=train; the other modes take one process")
+    distributed.initialize(FLAGS.coordinator, FLAGS.processes, FLAGS.process_id)
+    distributed.silence_others()
+    with distributed.leaving_on_errors(), _explained():
+        commands.run(
+            FLAGS.mode,
+            config=validated,
+            workdir=FLAGS.workdir,
+            input_path=FLAGS.input,
+            output=FLAGS.output,
+            mesh_format=FLAGS.mesh_format,
+            align_by=FLAGS.align_by,
+            page=commands.Page(FLAGS.host, FLAGS.port, FLAGS.browser),
+        )
 
 
 def _validated(validate: Callable) -> ml_collections.ConfigDict | None:
@@ -147,30 +165,32 @@ def main() -> None:
     logging.set_verbosity(logging.ERROR)
     interrupt.raise_stopped_on_signals()
     try:
-        _run(_parse(sys.argv))
+        with _explained():
+            _run(_parse(sys.argv))
     except (RotdisError, interrupt.Stopped) as error:
-        _leave(error, error.exit_status)
+        print(f"rotdis: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Says of a missing package and of a disk's errors what to do."""
+    try:
+        yield
     except ImportError as error:
         package = (error.name or "").split(".")[0]
         if package not in _EXTRAS:
             raise
-        _leave(
-            f"this needs {package}, which is not installed: pip install -e '.[{_EXTRAS[package]}]'",
-            RotdisError.exit_status,
-        )
+        raise RotdisError(
+            f"this needs {package}, which is not installed: pip install -e '.[{_EXTRAS[package]}]'"
+        ) from error
     except OSError as error:
         if error.errno not in _DISK:
             raise
-        _leave(
+        raise RotdisError(
             f"{error.filename or 'a file'}: cannot be written ({error.strerror}); what is saved is "
-            "kept: mend that, and start the same command again",
-            RotdisError.exit_status,
-        )
-
-
-def _leave(message: object, status: int) -> None:
-    print(f"rotdis: {message}", file=sys.stderr)
-    sys.exit(status)
+            "kept: mend that, and start the same command again"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The training loop: data, step, log, evaluation and checkpoints, from any point to the end."""
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,20 +9,22 @@ from pathlib import Path
 import jax
 import ml_collections
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from rotdis import checkpoint, evaluate, frames, pictures, run_folder, step
+from rotdis import checkpoint, distributed, frames, run_folder, step
+from rotdis.config import describe
 from rotdis.data import prepare, resident
 from rotdis.data.order import MAX_OBJECTS
 from rotdis.data.prepare import PreparedData
 from rotdis.data.voxelset import VoxelSet
 from rotdis.errors import CheckpointError, ConfigError, DataError
-from rotdis.inference import Model
 from rotdis.interrupt import Interrupted, StopSignals
 from rotdis.metric_writer import MetricWriter
 from rotdis.models import rotation_vae
 from rotdis.progress import Progress
 from rotdis.step import TrainState
+from rotdis.validation import Validator
 from rotdis.window import Window
 
 # Beside the progress bar: as it is called there, and as it is logged.
@@ -54,15 +57,22 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         TrainingError: the loss is not finite; earlier checkpoints are kept.
     """
     workdir = Path(workdir)
+    if not distributed.agrees(describe(config).encode()):
+        raise ConfigError("the processes were started with different configurations")
     mesh = make_mesh(config.train.batch_size)
     if config.train.wandb:
         from rotdis import wandb_log  # where wandb is missing, it is said now
     if run_folder.holds_checkpoint(workdir):
         run_folder.check_same_run(workdir, config)
-    data = prepare.prepare(config.data)
+    data = distributed.first_before_others(lambda: prepare.prepare(config.data))
     _check_size(data.train, config)
+    if not distributed.agrees(data.train.packed.tobytes()):
+        raise DataError(
+            f"{data.directory}: not every process has the same objects there; prepare them anew "
+            "from one source, or keep them where all processes see them (config.data.dir)"
+        )
     try:
-        run_folder.save_config(workdir, config)
+        distributed.first_before_others(lambda: _save_config(workdir, config))
         checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
     except OSError as error:
         raise CheckpointError(f"--workdir: {workdir} cannot be written ({error})") from error
@@ -70,30 +80,49 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     model = rotation_vae.create(config)
     state = step.init_state(model, config)
     if checkpoints.latest_step() is None:
+        if not distributed.is_alone():  # the last bits of a random draw may differ among machines
+            state = multihost_utils.broadcast_one_to_all(state)
         state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     else:
         state = checkpoints.restore(state, mesh)
     run_steps = _make_runner(model, config, mesh, data, start=int(state.step))
-    first_process, mirror = jax.process_index() == 0, None
+    first_process, mirror = distributed.is_first(), None
     if config.train.wandb and first_process:
         mirror = wandb_log.WandbLog(config.train.wandb, workdir, config.to_dict())
-    try:
-        with contextlib.ExitStack() as stack:
-            stack.callback(checkpoints.close)
-            writer = MetricWriter(
-                workdir, step=int(state.step), enabled=first_process, mirror=mirror
-            )
-            stack.callback(writer.close)
-            validator = _Validator(config, data, writer)
-            synchronizer = frames.Synchronizer(config, data.train, mesh)
+    with _metrics_written(workdir), contextlib.ExitStack() as stack:
+        stack.callback(checkpoints.close)
+        writer = MetricWriter(workdir, step=int(state.step), enabled=first_process, mirror=mirror)
+        stack.callback(writer.close)
+        validator = Validator(config, data, writer)
+        synchronizer = frames.Synchronizer(config, data.train, mesh)
+        # Inside: to close checkpoints would be to wait for processes that do not wait for this one.
+        with distributed.leaving_on_errors(), _metrics_written(workdir):
             _loop(config, state, run_steps, checkpoints, validator, synchronizer, writer)
-    except OSError as error:  # the metrics'; checkpoints have errors of their own
+    return data
+
+
+@contextlib.contextmanager
+def _metrics_written(workdir: Path) -> Iterator[None]:
+    """Makes one message of a disk's error; checkpoints have errors of their own."""
+    try:
+        yield
+    except OSError as error:
         kept = max(run_folder.checkpoints(workdir), default=0)
         raise CheckpointError(
             f"{workdir}: the metrics cannot be written ({error.strerror or error}); mend that, and "
             f"the same command goes on from step {kept}"
         ) from error
-    return data
+
+
+def _save_config(workdir: Path, config: ml_collections.ConfigDict) -> None:
+    """Writes the configuration, in process 0; the others see thereby that the folder is shared."""
+    if distributed.is_first():
+        run_folder.save_config(workdir, config)
+    elif not (workdir / run_folder.CONFIG).exists():
+        raise CheckpointError(
+            f"--workdir: what process 0 wrote to {workdir} is not there; give a folder on a file "
+            "system that all processes share"
+        )
 
 
 def make_mesh(batch_size: int) -> Mesh:
@@ -107,7 +136,9 @@ def make_mesh(batch_size: int) -> Mesh:
             f"config.train.batch_size: is {batch_size}, but must be a multiple of the number of "
             f"devices ({jax.device_count()})"
         )
-    return jax.make_mesh((jax.device_count(),), (step.AXIS,), axis_types=(AxisType.Auto,))
+    # Each process feeds one contiguous part of the batch, whatever JAX thinks of its topology.
+    devices = np.array(distributed.ordered_devices())
+    return Mesh(devices, (step.AXIS,), axis_types=(AxisType.Auto,))
 
 
 def _check_size(split: VoxelSet, config: ml_collections.ConfigDict) -> None:
@@ -123,12 +154,12 @@ def _loop(
     state: TrainState,
     run_steps: Callable,
     checkpoints: checkpoint.Checkpoints,
-    validator: "_Validator",
+    validator: Validator,
     synchronizer: frames.Synchronizer,
     writer: MetricWriter,
 ) -> None:
     done, last = int(state.step), config.train.steps
-    window = Window(2 * config.train.batch_size)
+    window, votes = Window(2 * config.train.batch_size), distributed.Votes()
     with StopSignals() as stop, Progress(total=last, initial=done) as progress:
         while done < last:
             if synchronizer.is_due(done):
@@ -141,7 +172,8 @@ def _loop(
             window.add(done, count, metrics, waited)
             done += count
             # Read once: a signal that comes later in this turn is served after the next one.
-            stopping = stop.requested and done < last
+            signalled = votes(stop.number)
+            stopping = signalled and done < last
             saving = done % config.train.checkpoint_every == 0 or done == last or stopping
             evaluating = done % config.train.eval_every == 0 or done == last
             scores = None
@@ -159,10 +191,11 @@ def _loop(
                 window.restart_clock()
             if stopping:
                 checkpoints.wait()
+                name = signal.Signals(signalled).name
                 raise Interrupted(
-                    f"stopped by {stop.name} after step {done}, which is saved; "
-                    "the same command goes on from there",
-                    stop.number,
+                    f"stopped by {name} after step {done}, which is saved; the same "
+                    "command goes on from there",
+                    signalled,
                 )
 
 
@@ -211,7 +244,7 @@ def _host_batches(
 
     return iter(
         pipeline.make_batches(
-            modelnet.write_shards(data),
+            distributed.first_before_others(lambda: modelnet.write_shards(data)),
             "train",
             seed=config.seed,
             batch_size=config.train.batch_size,
@@ -221,40 +254,3 @@ def _host_batches(
             process_count=jax.process_count(),
         )
     )
-
-
-class _Validator:
-    """Evaluates the averaged parameters on the validation split."""
-
-    def __init__(self, config: ml_collections.ConfigDict, data: PreparedData, writer: MetricWriter):
-        self._config, self._data, self._writer = config, data, writer
-        self._model: Model | None = None
-
-    def __call__(self, done: int, state: TrainState) -> dict[str, float] | None:
-        if not len(self._data.validation):
-            return None
-        params = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema_params)
-        if self._model is None:
-            self._model = Model(self._config, params)
-        self._model.params = params
-        metrics, _ = evaluate.evaluate(
-            self._model,
-            self._data.validation,
-            self._data.train,
-            seed=self._config.eval.seed,
-            batch_size=self._config.eval.batch_size,
-            max_train=0,
-            rotations=self._config.data.rotations,
-        )
-        overall = {name: value for name, value in metrics.items() if name.count("/") == 1}
-        self._writer.write_scalars(
-            done, {f"validation/{name}": value for name, value in overall.items()}
-        )
-        sheets = pictures.preview(
-            self._model,
-            self._data.validation,
-            seed=self._config.eval.seed,
-            rotations=self._config.data.rotations,
-        )
-        self._writer.write_images(done, sheets)
-        return overall

@@ -43,6 +43,10 @@ examples:
   python -m rotdis.main --config=configs/modelnet.py --workdir=runs/modelnet10 \\
           --config.data.source=ModelNet10.zip
       the real thing; stopped and given again, it goes on
+  python -m rotdis.main --config=configs/modelnet.py --workdir=/shared/runs/modelnet10 \\
+          --processes=2 --coordinator=10.0.0.1:8476 --process_id=0
+      the first of two processes, on as many machines, that train together; the second is given
+      --process_id=1. launch/slurm.sh, launch/tpu.sh and launch/local.sh --processes=2 do it all
   python -m rotdis.main --mode=reconstruct --workdir=runs/modelnet10 --input=chair.obj
       the pose of a mesh
 

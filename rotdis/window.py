@@ -13,6 +13,8 @@ from rotdis.step import TERMS, Metrics
 class TrainingError(RotdisError):
     """Training met a loss that is not a finite number."""
 
+    everywhere = True
+
 
 class Window:
     """Metrics of the steps since the last log line, left on the device until they are read."""

@@ -60,3 +60,14 @@ def test_unknown_and_missing_fields_are_refused_by_name():
     del config.train.steps
     with pytest.raises(ConfigError, match="config.train.steps.*missing"):
         validate(config)
+
+
+def test_shares_of_the_steps_are_numbers():
+    config = base_config()
+    for shares in ((), (0.5,), [0.25, 0.75]):
+        config.frames.synchronize_at = shares
+        validate(config)
+    for wrong in (("0.5",), (True,), (1.5,), (float("nan"),)):
+        config.frames.synchronize_at = wrong
+        with pytest.raises(ConfigError, match="frames.synchronize_at: "):
+            validate(config)

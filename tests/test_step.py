@@ -3,6 +3,7 @@
 import collections
 import functools
 
+import degenerate
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,21 +71,32 @@ def _gradients(style, count, model, config, params, packed):
         )
         results = run(params, shards, jnp.asarray(3))
         return jax.tree.map(lambda leaf: np.asarray(leaf[0]), results)
+    run = _on_mesh(count, model, config)
+    return jax.tree.map(np.asarray, run(params, packed, jnp.asarray(3)))
+
+
+def _on_mesh(count, model, config):
     mesh = jax.make_mesh(
         (count,), (step.AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
     )
-    run = jax.shard_map(
-        per_device,
-        mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec(step.AXIS), PartitionSpec()),
-        out_specs=PartitionSpec(),
+    return jax.jit(
+        jax.shard_map(
+            functools.partial(step.device_gradients, model=model, config=config),
+            mesh=mesh,
+            in_specs=(PartitionSpec(), PartitionSpec(step.AXIS), PartitionSpec()),
+            out_specs=PartitionSpec(),
+        )
     )
-    return jax.tree.map(np.asarray, jax.jit(run)(params, packed, jnp.asarray(3)))
 
 
 @pytest.fixture(scope="module")
-def single(model, config, state, packed):
-    return _gradients("shard_map", 1, model, config, state.params, packed)
+def on_one(model, config):
+    return _on_mesh(1, model, config)
+
+
+@pytest.fixture(scope="module")
+def single(on_one, state, packed):
+    return jax.tree.map(np.asarray, on_one(state.params, packed, jnp.asarray(3)))
 
 
 def _relative_difference(gradients, expected):
@@ -123,6 +135,15 @@ def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(single, model, con
         )
     )(state.params)
     assert _relative_difference(single[0], plain) < 1e-5
+
+
+def test_odd_objects_and_odd_parameters_have_finite_losses_and_gradients(on_one, state):
+    """More of both, and bfloat16, are in tests/faults/test_numerics.py."""
+    voxels = np.stack(list(degenerate.grids().values()))
+    odd = np.packbits(voxels.reshape(BATCH, -1).astype(np.uint8), axis=1)
+    for name, params in degenerate.parameters(state.params).items():
+        gradients, metrics = on_one(params, odd, jnp.asarray(3))
+        assert not degenerate.bad((gradients, metrics)), name
 
 
 def test_the_two_views_are_the_object_turned_by_the_rotations_named():

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from rotdis.data import checksums
-from rotdis.data.prepare import SPLITS, PreparedData
+from rotdis.data.prepare import SPLITS, PreparedData, alone
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # or it announces itself whatever the level
@@ -94,6 +94,7 @@ def write_shards(prepared: PreparedData) -> Path:
     """Writes the shards of a prepared dataset beside it, where they are not there yet.
 
     A run that is killed leaves no half-written dataset: TFDS writes to a temporary folder first.
+    Of several processes of a machine one writes, and the others find it written.
 
     Returns:
         The folder that `tfds.builder_from_directory` and `pipeline` read.
@@ -106,14 +107,15 @@ def write_shards(prepared: PreparedData) -> Path:
         source = "furniture"
     config = ModelnetVoxelsConfig(source, train.resolution, train.partial)
     listed = config.name in ModelnetVoxels.builder_configs
-    builder = ModelnetVoxels(
-        prepared=prepared,
-        data_dir=prepared.directory / "tfds",
-        config=config.name if listed else config,
-    )
     shards = max(_MIN_SHARDS, -(-train.packed.nbytes // _SHARD_BYTES))
     smallest = min(len(getattr(prepared, split)) or shards for split in SPLITS)
-    with contextlib.redirect_stdout(io.StringIO()):  # nothing is downloaded, but it says so
+    # Nothing is downloaded, but it says so.
+    with alone(prepared.directory), contextlib.redirect_stdout(io.StringIO()):
+        builder = ModelnetVoxels(
+            prepared=prepared,
+            data_dir=prepared.directory / "tfds",
+            config=config.name if listed else config,
+        )
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(
                 num_shards=min(shards, smallest), try_download_gcs=False

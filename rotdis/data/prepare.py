@@ -60,7 +60,7 @@ def prepare(config: ml_collections.ConfigDict) -> PreparedData:
     source = open_source(config)
     directory = _directory(source, config)
     if not (directory / "info.json").exists():
-        with _alone(directory):
+        with alone(directory):
             if not (directory / "info.json").exists():  # another process may have done it meanwhile
                 _prepare(source, config, directory)
     return _read(directory, config.aligned)
@@ -82,8 +82,15 @@ def find(config: ml_collections.ConfigDict) -> PreparedData | None:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Lets one process of a machine prepare while others wait; the lock dies with its process."""
+def alone(directory: Path) -> Iterator[None]:
+    """Lets one process of a machine prepare while others wait; the lock dies with its process.
+
+    Args:
+        directory: of the prepared dataset; made where missing.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 _SMALLEST_SUM = 1e-2  # of two singular values: bounds the derivative of `from_matrix`
+_NO_VECTOR = 1e-4  # a vector shorter than this has no direction: bounds the derivative of `from_6d`
+_PARALLEL = 1e-2  # the sine of the angle below which two vectors span no plane: likewise
 _TINY = 1e-12  # keeps square roots differentiable at zero, far below float32's resolution of 1
 
 
@@ -57,12 +59,17 @@ def from_6d(columns: Float[Array, "... 6"]) -> Float[Array, "... 3 3"]:
     """Returns the rotation whose first two columns are the two given vectors, orthonormalized.
 
     Gram-Schmidt, the continuous representation of Zhou et al., "On the Continuity of Rotation
-    Representations in Neural Networks", CVPR 2019. Zero or parallel vectors give a finite matrix,
-    though not a rotation.
+    Representations in Neural Networks", CVPR 2019. Where a vector is zero or the two are parallel,
+    others stand in for what is missing: the result is a rotation everywhere, of finite derivative.
     """
-    first, second = columns[..., :3], columns[..., 3:]
-    first = _normalize(first)
-    second = _normalize(second - jnp.sum(first * second, -1, keepdims=True) * first)
+    first = _direction(columns[..., :3], jnp.eye(3)[0])
+    second = _direction(columns[..., 3:], first)
+    rest = second - jnp.sum(first * second, -1, keepdims=True) * first
+    parallel = jnp.sum(rest**2, -1, keepdims=True) < _PARALLEL**2
+    # The axis that is least along the first vector, made perpendicular to it.
+    axis = jnp.eye(3)[jnp.argmin(jnp.abs(first), -1)]
+    axis -= jnp.sum(first * axis, -1, keepdims=True) * first
+    second = _direction(jnp.where(parallel, axis, rest), axis)
     return jnp.stack([first, second, jnp.cross(first, second)], -1)
 
 
@@ -97,8 +104,15 @@ def _from_matrix_jvp(primals, tangents):
     return rotation, product(product(left, turning), right)
 
 
-def _normalize(vector: Float[Array, "... 3"]) -> Float[Array, "... 3"]:
-    return vector / jnp.sqrt(jnp.sum(vector**2, -1, keepdims=True) + _TINY)
+def _direction(
+    vector: Float[Array, "... 3"], instead: Float[Array, "... 3"]
+) -> Float[Array, "... 3"]:
+    """Returns a vector of any length divided by its length, `instead` of one without a length."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(vector), -1, keepdims=True))
+    missing = largest < _NO_VECTOR
+    # Scaled first: the squares of very long ones would overflow.
+    vector = jnp.where(missing, instead, vector / jnp.where(missing, 1, largest))
+    return vector / jnp.sqrt(jnp.sum(vector**2, -1, keepdims=True))
 
 
 def random_uniform(key: Array, shape: tuple[int, ...] = ()) -> Float[Array, "... 3 3"]:

@@ -59,11 +59,32 @@ def test_a_rotation_is_restored_from_its_first_two_columns():
     assert np.allclose(so3.from_6d(columns), rotation, atol=1e-5)
 
 
-@pytest.mark.parametrize("columns", [[0.0] * 6, [1, 2, 3, 1, 2, 3], [1, 0, 0, 0, 0, 0]])
-def test_degenerate_residuals_have_finite_value_and_gradient(columns):
-    columns = jnp.asarray(columns, jnp.float32)
-    assert np.isfinite(so3.from_6d(columns)).all()
-    assert np.isfinite(jax.jacobian(so3.from_6d)(columns)).all()
+DEGENERATE = {
+    "zero": [0, 0, 0, 0, 0, 0],
+    "first zero": [0, 0, 0, 0, 2, 0],
+    "second zero": [1, 0, 0, 0, 0, 0],
+    "parallel": [1, 2, 3, 1, 2, 3],
+    "opposite": [1, 2, 3, -2, -4, -6],
+    "almost parallel": [1, 0, 0, 1, 1e-7, 0],
+    "hardly a plane": [1, 0, 0, 1, 0.011, 0],
+    "tiny": [1e-30, 0, 0, 0, 1e-30, 0],
+    "huge": [1e25, 0, 0, 0, 1e25, 0],
+}
+
+
+def test_degenerate_residuals_are_rotations_of_finite_gradient():
+    columns = jnp.asarray(list(DEGENERATE.values()), jnp.float32)
+    rotation, pull_back = jax.vjp(jax.jit(so3.from_6d), columns)
+    _is_rotation(np.asarray(rotation))
+    for entry in range(9):
+        cotangent = jnp.zeros((len(columns), 9)).at[:, entry].set(1.0).reshape(-1, 3, 3)
+        # The length of a vector and the sine of an angle bound it; NaN is not below anything.
+        assert (np.abs(pull_back(cotangent)[0]) < 1e3).all()
+
+
+def test_a_residual_that_is_not_finite_does_not_pass_for_a_rotation():
+    for bad in (np.nan, np.inf):
+        assert np.isnan(so3.from_6d(jnp.array([bad, 0, 0, 0, 1, 0]))).any()
 
 
 def test_the_rotation_of_a_matrix_is_the_nearest_one():
@@ -90,11 +111,23 @@ def test_the_derivative_of_the_nearest_rotation_is_that_of_finite_differences():
     assert np.allclose(tangent, (ahead - behind) / 2e-6, atol=1e-3)
 
 
-@pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.ones((3, 3)), -np.eye(3)])
-def test_the_nearest_rotation_of_a_degenerate_matrix_is_finite_in_value_and_gradient(matrix):
-    matrix = jnp.asarray(matrix, jnp.float32)
-    assert np.isfinite(so3.from_matrix(matrix)).all()
-    assert np.isfinite(jax.jacobian(so3.from_matrix)(matrix)).all()
+def test_the_nearest_rotation_of_a_degenerate_matrix_is_one_and_of_finite_gradient():
+    flip = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
+    line, plane, tiny = np.outer([1, 2, 3], [1, 0, 0]), np.diag([1, 1, 0]), 1e-30 * np.eye(3)
+    matrices = [np.zeros((3, 3)), np.ones((3, 3)), -np.eye(3), flip, line, plane, tiny]
+    matrices = jnp.asarray(np.stack(matrices), jnp.float32)
+    rotation, pull_back = jax.vjp(jax.jit(so3.from_matrix), matrices)
+    _is_rotation(np.asarray(rotation))
+    for entry in range(9):
+        cotangent = jnp.zeros((len(matrices), 9)).at[:, entry].set(1.0).reshape(-1, 3, 3)
+        assert (np.abs(pull_back(cotangent)[0]) < 1e3).all()
+
+
+def test_the_rotation_of_no_quaternion_and_of_no_vector_is_the_identity():
+    for function, size in ((so3.from_quaternion, 4), (so3.from_rotation_vector, 3)):
+        rotation, pull_back = jax.vjp(function, jnp.zeros(size))
+        assert np.allclose(rotation, np.eye(3), atol=1e-6)
+        assert np.isfinite(pull_back(jnp.ones((3, 3)))[0]).all()
 
 
 def test_random_rotations_are_uniform():
@@ -128,6 +161,8 @@ def test_distance_is_symmetric_and_invariant():
     assert np.allclose(distance, so3.geodesic_distance(c @ a, c @ b), atol=2e-5)
 
 
-def test_the_gradient_of_the_distance_is_finite_at_zero():
-    gradient = jax.grad(lambda a: so3.geodesic_distance(a, jnp.eye(3)))(jnp.eye(3))
-    assert np.isfinite(gradient).all()
+def test_the_gradient_of_the_distance_is_finite_at_zero_and_at_half_a_turn():
+    for turned in (np.eye(3), np.diag([1.0, -1, -1]), np.diag([-1.0, -1, 1])):
+        turned = jnp.asarray(turned, jnp.float32)
+        gradient = jax.grad(lambda a: so3.geodesic_distance(a, jnp.eye(3)))(turned)
+        assert np.isfinite(gradient).all()
