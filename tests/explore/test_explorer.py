@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from explore.boxes import box_set, tiny_model
+from faults.watch import Watch
 from tiny_data import off_box
 
 pytest.importorskip("igl")
@@ -116,3 +117,25 @@ def test_an_export_is_a_file_with_a_name(exploring):
 @pytest.mark.parametrize("index", [-1, 6, 10**9])
 def test_an_object_that_is_not_there_is_an_error(exploring, index):
     assert _ask(exploring, exploring.new_session(), Open(index))[0]["kind"] == "error"
+
+
+def test_nothing_is_written_and_nothing_run_whatever_is_sent(exploring):
+    """Nor need it a temporary folder: uploads are read, and exports made, in memory."""
+    watch, session = Watch(), exploring.new_session()
+    box = trimesh.creation.box((1, 2, 3))
+    kinds = set()
+    with watch() as seen:
+        for name in ("a.off", "../../evil.off", "/etc/evil.off", "C:\\evil.off", "a\0.off"):
+            kinds.add(_ask(exploring, session, Upload(name, off_box().encode()))[0]["kind"])
+        for kind in explorer.UPLOAD_TYPES:
+            content = box.export(file_type=kind)
+            content = content.encode() if isinstance(content, str) else content
+            for damaged in (content, content[: len(content) // 2], content[::-1]):
+                message = Upload(f"../b.{kind}", damaged)
+                kinds.add(_ask(exploring, session, message)[0]["kind"])
+        _ask(exploring, session, _view())
+        for form in ("glb", "obj", "stl"):
+            export = Export(("input", "canonical"), form)
+            kinds.add(_ask(exploring, session, export)[0]["kind"])
+    assert kinds == {"opened", "error", "file"}
+    assert not seen.changed and not seen.run

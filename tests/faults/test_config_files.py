@@ -112,7 +112,7 @@ _VALUES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.dictionaries(st.sampled_from(_FIELDS), _VALUES, min_size=1, max_size=3))
 def test_any_value_of_any_field_is_valid_or_named(changes):
     values = base_config().to_dict()

@@ -159,7 +159,7 @@ def _fuzz(tmp_path: Path, count: int, record_fault) -> None:
 
 
 def test_no_damage_of_a_zip_is_answered_by_a_traceback(tmp_path, record_fault):
-    _fuzz(tmp_path, 30, record_fault)
+    _fuzz(tmp_path, 21, record_fault)
 
 
 @pytest.mark.slow
