@@ -87,11 +87,11 @@ def test_a_batch_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_kep
 ):
     gradients, unpack = step.device_gradients, step.resident.unpack
 
-    def poisoned(params, packed, done, **options):
+    def poisoned(params, packed, done, frames, **options):
         with pytest.MonkeyPatch.context() as patch:
             nan_at_step_6 = jnp.where(done == 5, jnp.nan, 1)
             patch.setattr(step.resident, "unpack", lambda *each: unpack(*each) * nan_at_step_6)
-            return gradients(params, packed, done, **options)
+            return gradients(params, packed, done, frames, **options)
 
     monkeypatch.setattr(step, "device_gradients", poisoned)
     with pytest.raises(
