@@ -1,9 +1,8 @@
-"""Trains a stand-in for the model, so that a test can start and kill it often: `stand_in.py W`.
+"""The command line on a stand-in for the model, so that a test can start and kill it often.
 
 Loop, checkpoints and logs are the real ones; a step is a little arithmetic and a pause.
 """
 
-import sys
 import time
 import types
 
@@ -11,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs.smoke import get_config
+from rotdis import main as command_line
 from rotdis import train
 from rotdis.step import TrainState
 
 
-def _state(model=None, config=None) -> TrainState:
+def state(model=None, config=None) -> TrainState:
+    """Returns the state before the first step."""
+
     def leaves(scale):
         return {f"layer_{n}": scale * jnp.arange(40_000.0).reshape(200, 200) for n in range(12)}
 
@@ -53,17 +54,14 @@ class _Validator:
         return scores
 
 
-def main(workdir: str) -> None:
-    """Trains 200 steps, or goes on from where the workdir stands."""
-    config = get_config()
-    config.train.steps, config.train.log_every = 200, 5
-    config.train.checkpoint_every, config.train.eval_every = 5, 10
+def main() -> None:
+    """Runs the command line, whose options follow, on the stand-in."""
     train.rotation_vae.create = lambda config: None
-    train.step.init_state = _state
-    train.prepare.prepare = lambda config: types.SimpleNamespace(train=range(10))
+    train.step.init_state = state
+    train.prepare.prepare = lambda config: types.SimpleNamespace(train=range(10), test=())
     train._make_runner, train._Validator = _make_runner, _Validator
-    train.train(config, workdir)
+    command_line.main()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -78,7 +78,7 @@ def _killed_while_it_saves(start, workdir, random):
 def test_checkpoints_and_logs_survive_kills_at_any_moment_of_a_save(tmp_path, record_fault):
     expected, workdir, log = tmp_path / "expected", tmp_path / "run", tmp_path / "log"
     training.finish(training.stand_in(expected), log)
-    random, kills, template = training.generator(), 0, stand_in._state()
+    random, kills, template = training.generator(), 0, stand_in.state()
     while kills < KILLS:
         start = functools.partial(training.start, training.stand_in(workdir), log)
         kills += _killed_while_it_saves(start, workdir, random)

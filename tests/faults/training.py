@@ -71,8 +71,12 @@ def generator() -> random.Random:
 
 
 def stand_in(workdir: Path) -> list[str]:
-    """Returns the command of a quick training that is none: see `stand_in.py`."""
-    return [sys.executable, "-m", "tests.faults.stand_in", str(workdir)]
+    """Returns the command of a quick training of nothing, 200 steps with 40 checkpoints."""
+    return [
+        sys.executable, "-m", "tests.faults.stand_in", "--config=configs/smoke.py",
+        f"--workdir={workdir}", "--config.train.steps=200", "--config.train.log_every=5",
+        "--config.train.checkpoint_every=5", "--config.train.eval_every=10",
+    ]  # fmt: skip
 
 
 def final_state(workdir: Path, template: step.TrainState | None = None) -> step.TrainState:
