@@ -59,7 +59,7 @@ def finish(arguments: list[str], log: Path, status: int = 0, **environment: str)
         found = process.wait(600)
     finally:
         process.kill()
-    assert found == status, log.read_text()[-3000:]
+    assert found == status, f"{found}: {log.read_text()[-3000:]}"
     return time.monotonic() - began
 
 
