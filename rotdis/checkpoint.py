@@ -222,14 +222,15 @@ def _reason(error: Exception) -> str:
 def _silence_stragglers() -> None:
     """Keeps reads and writes that end after one has failed from printing that none waits for them.
 
-    They come from threads of the storage layer, which show their errors by `sys.excepthook`.
+    They come from threads of the storage layer, whose errors nobody can catch.
     """
-    previous = sys.excepthook
+    previous = sys.unraisablehook
     if previous.__name__ == "_without_stragglers":
         return
 
-    def _without_stragglers(kind, error, trace):
-        if not (kind is RuntimeError and str(error) == "Event loop is closed"):
-            previous(kind, error, trace)
+    def _without_stragglers(unraisable):
+        closed = str(unraisable.exc_value) == "Event loop is closed"
+        if not (closed and unraisable.exc_type is RuntimeError):
+            previous(unraisable)
 
-    sys.excepthook = _without_stragglers
+    sys.unraisablehook = _without_stragglers
