@@ -7,6 +7,7 @@ checkpoint is always kept, and the best ones by a validation metric besides.
 
 import contextlib
 import errno
+import functools
 import gc
 import logging
 import os
@@ -219,18 +220,17 @@ def _reason(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()[:200]
 
 
+@functools.cache
 def _silence_stragglers() -> None:
     """Keeps reads and writes that end after one has failed from printing that none waits for them.
 
     They come from threads of the storage layer, whose errors nobody can catch.
     """
     previous = sys.unraisablehook
-    if previous.__name__ == "_without_stragglers":
-        return
 
-    def _without_stragglers(unraisable):
+    def without_stragglers(unraisable):
         closed = str(unraisable.exc_value) == "Event loop is closed"
         if not (closed and unraisable.exc_type is RuntimeError):
             previous(unraisable)
 
-    sys.unraisablehook = _without_stragglers
+    sys.unraisablehook = without_stragglers
