@@ -29,7 +29,7 @@ def _make_runner(model, config, mesh, data, start):
     @jax.jit
     def update(state):
         tree = (state.params, state.ema_params, state.opt_state)
-        tree = jax.tree.map(lambda leaf: leaf * 0.999 + jnp.sin(leaf + state.step), tree)
+        tree = jax.tree.map(lambda leaf: leaf * 0.999 + 0.01 * jnp.sin(leaf * state.step), tree)
         return TrainState(state.step + 1, *tree)
 
     def run(state, count):
