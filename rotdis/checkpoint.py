@@ -6,8 +6,13 @@ checkpoint is always kept, and the best ones by a validation metric besides.
 """
 
 import contextlib
+import errno
+import functools
+import gc
 import logging
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +62,7 @@ class Checkpoints:
         for step in run_folder.checkpoints(self._workdir):  # their metrics are read at once
             self._check(step, "metrics/")
         logging.getLogger("absl").addFilter(_is_news)
+        _silence_stragglers()
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
@@ -186,16 +192,21 @@ class Checkpoints:
         """Makes one message of what goes wrong in a save, and leaves nothing of it behind."""
         try:
             yield
+            return
         except Exception as error:  # Orbax raises whatever its storage layers raise
-            self._closed = True
-            for half in self._directory.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
-                shutil.rmtree(half, ignore_errors=True)
-            kept = max(run_folder.checkpoints(self._workdir), default=None)
-            before = "there is none before it" if kept is None else f"that of step {kept} is kept"
-            raise CheckpointError(
-                f"{self._directory}: the checkpoint of step {self._saving} cannot be written "
-                f"({_reason(error)}); {before}. Mend that, and the same command goes on from there"
-            ) from error
+            reason = _reason(error)
+        # Outside of the handler: with that error go the unfinished writes that it holds, which at
+        # the end of the process would complain one by one.
+        self._closed = True
+        gc.collect()
+        for half in self._directory.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+            shutil.rmtree(half, ignore_errors=True)
+        kept = max(run_folder.checkpoints(self._workdir), default=None)
+        before = "there is none before it" if kept is None else f"that of step {kept} is kept"
+        raise CheckpointError(
+            f"{self._directory}: the checkpoint of step {self._saving} cannot be written "
+            f"({reason}); {before}. Mend that, and the same command goes on from there"
+        )
 
 
 def _together() -> ocp.options.MultiprocessingOptions:
@@ -213,7 +224,24 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Returns the line of an error that says most; a full disk's is wrapped in many others."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    telling = [line for line in lines if "No space left" in line or "Read-only" in line]
-    return (telling or lines)[0].strip()[:200]
+    """Returns what an error says, in short: of a full disk the end of a long story matters."""
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+        if os.strerror(code) in str(error):
+            return os.strerror(code)
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()[:200]
+
+
+@functools.cache
+def _silence_stragglers() -> None:
+    """Keeps reads and writes that end after one has failed from printing that none waits for them.
+
+    They come from threads of the storage layer, whose errors nobody can catch.
+    """
+    previous = sys.unraisablehook
+
+    def without_stragglers(unraisable):
+        closed = str(unraisable.exc_value) == "Event loop is closed"
+        if not (closed and unraisable.exc_type is RuntimeError):
+            previous(unraisable)
+
+    sys.unraisablehook = without_stragglers

@@ -1,6 +1,7 @@
 """Damage to a checkpoint, anywhere, is found and named, or it does not matter."""
 
 import collections
+import os
 import shutil
 
 import jax
@@ -13,7 +14,7 @@ from rotdis import checkpoint, run_folder, step, train
 from rotdis.errors import CheckpointError
 from rotdis.models import rotation_vae
 
-FLIPS = 200
+FLIPS = int(os.environ.get("ROTDIS_FAULT_FLIPS", 200))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from faults import training
+from faults import stand_in, training
 
 from rotdis import run_folder
 
@@ -14,10 +14,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def disk(tmp_path):
-    """A disk of 16 MB of its own; skips where none may be mounted."""
+    """A disk of 64 MB of its own; skips where none may be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a disk can be mounted by root alone")
     yield folder
@@ -33,26 +33,26 @@ def _refuses(command, log, words):
 
 
 def test_a_full_disk_is_named_and_the_checkpoint_before_it_goes_on(disk, tmp_path, record_fault):
-    data_dir, log = tmp_path / "data", tmp_path / "log"
-    expected, workdir = tmp_path / "expected", disk / "run"
-    training.finish(training.command(expected, data_dir), log)
-    command = training.command(workdir, data_dir)
-    # A checkpoint takes about a megabyte: there is room for some, for half of one, for none.
-    rooms = (3_500_000, 2_600_000, 1_700_000, 300_000, 0)
+    log, expected, workdir = tmp_path / "log", tmp_path / "expected", disk / "run"
+    training.finish(training.stand_in(expected), log)
+    command, template = training.stand_in(workdir), stand_in.state()
+    # A checkpoint takes 7 MB: room for two, for most of one, for less, for nothing at all.
+    rooms = (20_000_000, 6_000_000, 3_000_000, 100_000, 0)
     for room in rooms:
         free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
         with (disk / "filler").open("wb") as filler:
             filler.write(b"x" * max(0, free - room))
         before = max(run_folder.checkpoints(workdir), default=0)
         line = _refuses(command, log, "No space left on device")
+        print(room, line)
         assert str(disk) in line
         kept = run_folder.checkpoints(workdir)
         assert max(kept, default=0) >= before
         if kept:
-            assert int(training.final_state(workdir).step) == max(kept)
+            assert int(training.final_state(workdir, template).step) == max(kept)
         (disk / "filler").unlink()
     training.finish(command, log)
-    training.assert_same_run(workdir, expected)
+    training.assert_same_run(workdir, expected, template)
     record_fault("full disk", len(rooms), "named; checkpoint before it good; end bit-identical")
 
 

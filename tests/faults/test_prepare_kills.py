@@ -15,7 +15,7 @@ if __name__ == "__main__":
     from configs.smoke import get_config
     from rotdis.data import prepare
     config = get_config().data
-    config.dir, config.num_train, config.num_test, config.workers = sys.argv[1], 1200, 100, 2
+    config.dir, config.num_train, config.num_test, config.workers = sys.argv[1], 3000, 100, 2
     prepare.prepare(config)
 """
 
@@ -54,7 +54,7 @@ def test_a_preparation_killed_at_random_moments_ends_the_same(tmp_path, record_f
     kills = 0
     for _ in range(KILLS):
         process = training.start(command(folder), log, **environment)
-        time.sleep(random.uniform(0.2, 0.5) * seconds)
+        time.sleep(random.uniform(0.1, 0.25) * seconds)
         if process.poll() is None:
             process.kill()  # alone: its workers are to notice
             kills += 1

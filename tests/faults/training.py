@@ -16,11 +16,10 @@ from rotdis.event_file import read_events
 from rotdis.models import rotation_vae
 
 ROOT = Path(__file__).resolve().parents[2]
-# Twelve checkpoints, three of them with an evaluation.
+# Twelve checkpoints, three of them with an evaluation; the plain VAE, which compiles soonest.
 OPTIONS = (
+    "--config.pose.method=none",
     "--config.model.width=8",
-    "--config.pose.width=8",
-    "--config.pose.second_width=8",
     "--config.train.steps=60",
     "--config.train.log_every=5",
     "--config.train.checkpoint_every=5",
@@ -60,7 +59,7 @@ def finish(arguments: list[str], log: Path, status: int = 0, **environment: str)
         found = process.wait(600)
     finally:
         process.kill()
-    assert found == status, log.read_text()[-3000:]
+    assert found == status, f"{found}: {log.read_text()[-3000:]}"
     return time.monotonic() - began
 
 
@@ -71,10 +70,20 @@ def generator() -> random.Random:
     return random.Random(seed)
 
 
-def final_state(workdir: Path) -> step.TrainState:
-    """Returns the newest checkpoint, as NumPy arrays."""
+def stand_in(workdir: Path) -> list[str]:
+    """Returns the command of a quick training of nothing, 200 steps with 40 checkpoints."""
+    return [
+        sys.executable, "-m", "tests.faults.stand_in", "--config=configs/smoke.py",
+        f"--workdir={workdir}", "--config.train.steps=200", "--config.train.log_every=5",
+        "--config.train.checkpoint_every=5", "--config.train.eval_every=10",
+    ]  # fmt: skip
+
+
+def final_state(workdir: Path, template: step.TrainState | None = None) -> step.TrainState:
+    """Returns the newest checkpoint, as NumPy arrays; of the run's model, or like `template`."""
     config = run_folder.load_config(workdir)
-    template = step.init_state(rotation_vae.create(config), config)
+    if template is None:
+        template = step.init_state(rotation_vae.create(config), config)
     checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
     try:
         state = checkpoints.restore(template, train.make_mesh(config.train.batch_size))
@@ -92,9 +101,10 @@ def metric_rows(workdir: Path) -> list[dict[str, float]]:
     ]
 
 
-def assert_same_run(workdir: Path, expected: Path) -> None:
+def assert_same_run(workdir: Path, expected: Path, template: step.TrainState | None = None) -> None:
     """Asserts that two runs ended bit-identical: state, checkpoints kept, metrics, TensorBoard."""
-    jax.tree.map(np.testing.assert_array_equal, final_state(workdir), final_state(expected))
+    states = [final_state(run, template) for run in (workdir, expected)]
+    jax.tree.map(np.testing.assert_array_equal, *states)
     kept = [sorted(path.name for path in (run / "checkpoints").iterdir())
             for run in (workdir, expected)]  # fmt: skip
     assert kept[0] == kept[1]
