@@ -9,6 +9,7 @@ the pose network's hypotheses. No label and no aligned data has a part in it.
 
 import functools
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ import numpy as np
 import optax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 
 from rotdis import losses
 from rotdis.data import order, resident
@@ -85,28 +86,51 @@ def canonical_forms(
     c its canonical form and x the object as it is stored, x = rotate(c, F). Where the configuration
     wants faces parallel to the grid, F is turned further until they are.
     """
-    model = rotation_vae.create(config)
-
-    @jax.jit
-    def of_batch(params, packed, index):
-        x = resident.unpack(packed, config.data.resolution, config.data.partial)
-        key = jax.random.fold_in(jax.random.key(config.seed + 2), step)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
-        views, turns = make_views(x, keys, config.data.rotations)
-        rotation = model.apply({"params": params}, views[0], method="posteriors")[1].mode()
-        frame = jnp.matmul(jnp.swapaxes(turns[0], -1, -2), rotation, precision="highest")
-        if config.loss.tilt_weight:
-            frame = straighten(x, frame)
-        return frame, blocks.pool(rotation_vae.canonicalize(x, frame), alikeness.SIDE)
-
+    settings = _Settings(
+        rotation_vae.create(config),
+        config.data.partial,
+        config.data.rotations,
+        straighten=config.loss.tilt_weight > 0,
+    )
+    key = jax.random.fold_in(jax.random.key(config.seed + 2), step)
     parts = []
     for start in range(0, len(index), _BATCH):
         batch = index[start : start + _BATCH]
         padded = np.pad(batch, (0, _BATCH - len(batch)), mode="edge")
-        result = of_batch(params, jnp.asarray(split.packed[padded]), jnp.asarray(padded))
+        result = _of_batch(
+            settings, params, jnp.asarray(split.packed[padded]), jnp.asarray(padded), key
+        )
         parts.append([np.asarray(leaf)[: len(batch)] for leaf in result])
     frames, forms = (np.concatenate(part) for part in zip(*parts, strict=True))
     return frames, forms
+
+
+class _Settings(NamedTuple):
+    """What the program below is compiled for."""
+
+    model: rotation_vae.RotationVAE
+    partial: bool
+    rotations: str
+    straighten: bool
+
+
+@functools.partial(jax.jit, static_argnames="settings")
+def _of_batch(
+    settings: _Settings,
+    params: optax.Params,
+    packed: UInt8[Array, "b bytes"],
+    index: Int[Array, " b"],
+    key: Array,
+) -> tuple[Float[Array, "b 3 3"], Float[Array, "b 16 16 16"]]:
+    model = settings.model
+    x = resident.unpack(packed, model.resolution, settings.partial)
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+    views, turns = make_views(x, keys, settings.rotations)
+    rotation = model.apply({"params": params}, views[0], method="posteriors")[1].mode()
+    frame = jnp.matmul(jnp.swapaxes(turns[0], -1, -2), rotation, precision="highest")
+    if settings.straighten:
+        frame = straighten(x, frame)
+    return frame, blocks.pool(rotation_vae.canonicalize(x, frame), alikeness.SIDE)
 
 
 def straighten(x: Float[Array, "b d d d"], frame: Float[Array, "b 3 3"]) -> Float[Array, "b 3 3"]:

@@ -105,6 +105,7 @@ def test_the_log_holds_what_we_print_and_nothing_else(run):
         assert re.match(ours, line), line
 
 
+@pytest.mark.slow
 def test_writing_shards_by_tensorflow_is_quiet_too(run, data_dir):
     pytest.importorskip("tensorflow_datasets")
     result = _run("--mode=prepare", *_train(run[0], data_dir))
@@ -120,6 +121,7 @@ def test_the_configuration_is_saved_as_it_was_given(run):
     assert "--config.data.classes=()" in describe(config)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_a_signal_goes_on_to_the_very_same_end(run, data_dir, tmp_path):
     workdir = tmp_path / "stopped"
     command = _command(*_train(workdir, data_dir))
@@ -148,6 +150,7 @@ def test_a_run_stopped_by_a_signal_goes_on_to_the_very_same_end(run, data_dir, t
     assert metrics[0] == metrics[1]
 
 
+@pytest.mark.slow
 def test_the_same_command_on_a_finished_run_only_evaluates(run, data_dir):
     workdir, _ = run
     before = (workdir / "metrics.jsonl").read_text()
@@ -221,7 +224,7 @@ def test_help_is_a_page_and_asking_for_it_is_no_failure():
     for word in ("--config", "--workdir", "go on where", "examples:", "exit status: 0 done"):
         assert word in result.stdout, word
     assert max(map(len, result.stdout.splitlines())) <= usage.WIDTH + 1
-    assert len(result.stdout.splitlines()) < 75 and not result.stderr
+    assert len(result.stdout.splitlines()) < 85 and not result.stderr
     assert "only_check_args" in _run("--helpfull").stdout  # absl's own
     assert _run("--version").stdout == f"rotdis {rotdis.__version__}\n"
 

@@ -106,7 +106,9 @@ def _relative_difference(gradients, expected):
     return float(optax.global_norm(difference) / optax.global_norm(expected))
 
 
-@pytest.mark.parametrize("style, count", [("shard_map", 8), ("pmap", 2), ("pmap", 8)])
+@pytest.mark.parametrize(
+    "style, count", [("shard_map", 8), pytest.param("pmap", 2, marks=pytest.mark.slow), ("pmap", 8)]
+)
 def test_gradients_are_the_same_on_any_number_of_devices(
     style, count, single, model, config, state, packed
 ):
