@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from rotdis import step
+from rotdis import objective
 from rotdis.data.voxelset import VoxelSet
 from rotdis.errors import RotdisError
 from rotdis.geometry import resample
@@ -60,11 +60,11 @@ def see(
         index: each one's place in its stream.
         seed: with stream and place, all that decides on an object's rotations.
         stream: `TEST` or `TRAIN`.
-        rotations: from where they are drawn, as in `step.make_views`.
+        rotations: from where they are drawn, as in `objective.make_views`.
     """
     key = jax.random.fold_in(jax.random.key(seed), stream)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(index)
-    return step.make_views(voxels, keys, rotations)
+    return objective.make_views(voxels, keys, rotations)
 
 
 def predict(

@@ -3,7 +3,7 @@
 Two views of an object tie its own poses together, but little in the ELBO draws different objects to
 one frame: a decoder that knows a class in two frames explains both. So now and then the canonical
 forms of the training objects are turned until their faces are parallel to the grid, and compared;
-the frames that agree with most comparisons (`synchronize.agglomerate`) decide from then on between
+the frames that agree with most comparisons (`synchronize.solve`) decide from then on between
 the pose network's hypotheses. No label and no aligned data has a part in it.
 """
 
@@ -25,8 +25,9 @@ from rotdis.data import order, resident
 from rotdis.data.voxelset import VoxelSet
 from rotdis.geometry import resample, so3
 from rotdis.models import blocks, rotation_vae
-from rotdis.step import TrainState, frames_are_used, make_views
-from rotdis.synchronize import agglomerate, alikeness
+from rotdis.objective import make_views
+from rotdis.step import TrainState, frames_are_used
+from rotdis.synchronize import alikeness, solve
 
 _BATCH = 32  # objects at a time
 _STEPS, _RATE = 25, 0.05  # of Adam, in radians, on an object's tilt
@@ -61,11 +62,11 @@ class Synchronizer:
             return state
         params = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema_params)
         found, forms = canonical_forms(config, params, self._split, chosen, int(state.step))
-        comparisons = alikeness.compare(forms, config.frames.neighbours)
-        turns = so3.cube_group()[agglomerate.common_frames(comparisons, len(found))]
-        # x = rotate(c, F), and the common form is rotate(c, h^-1).
+        pairs = alikeness.compare(forms, config.frames.neighbours)
+        turns = so3.cube_group()[solve.solve(len(found), pairs.edges, pairs.scores)[0]]
+        # x = rotate(c, F), and the common form is rotate(c, turn).
         frames = np.zeros(state.frames.shape, np.float32)
-        frames[: len(found)] = found @ turns
+        frames[: len(found)] = found @ turns.swapaxes(-1, -2)
         if jax.process_count() > 1:  # each has found them; the first one's, to the bit, hold
             frames = multihost_utils.broadcast_one_to_all(frames)
         return state.replace(

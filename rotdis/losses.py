@@ -1,4 +1,4 @@
-"""The terms of the objective, each for one example and unreduced; `step` alone combines them."""
+"""The terms of the loss, each for one example and unreduced; `objective` combines them."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The training step: two views of every object, the loss, and a data-parallel update."""
+"""The training step: gradients of the objective on every device, and a data-parallel update."""
 
 import functools
 from collections.abc import Callable
@@ -9,18 +9,13 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
-from rotdis import losses
 from rotdis.data import order, resident
-from rotdis.geometry import resample, so3
-from rotdis.models.rotation_vae import Code, RotationVAE
+from rotdis.models.rotation_vae import RotationVAE
+from rotdis.objective import Metrics, loss_and_metrics
 
 AXIS = "data"  # the mesh axis over which examples are divided
-
-Metrics = dict[str, Float[Array, ""]]
-# The metrics that are terms of the loss; each model has some of them.
-TERMS = ("reconstruction", "kl", "first_equivariance", "equivariance", "refinement", "tilt")
 
 
 @flax.struct.dataclass
@@ -79,139 +74,6 @@ def init_state(model: RotationVAE, config: ml_collections.ConfigDict) -> TrainSt
     )
 
 
-def make_views(
-    x: Float[Array, "b d d d"], keys: Array, rotations: str
-) -> tuple[Float[Array, "2 b d d d"], Float[Array, "2 b 3 3"]]:
-    """Returns two views of every object, each turned at random, and the rotations Q applied.
-
-    `rotations` says from where they are drawn: "so3" (uniform), "cube" (the 24), or "none".
-    """
-    if rotations == "none":
-        turns = jnp.broadcast_to(jnp.eye(3), (2, len(x), 3, 3))
-        return jnp.broadcast_to(x, (2, *x.shape)), turns
-    sample = {"so3": so3.random_uniform, "cube": so3.random_cube}[rotations]
-    turns = jnp.swapaxes(jax.vmap(functools.partial(sample, shape=(2,)))(keys), 0, 1)
-    turn_all = jax.vmap(resample.rotate)
-    return jnp.stack([turn_all(x[..., None], turn)[..., 0] for turn in turns]), turns
-
-
-def loss_and_metrics(
-    params: optax.Params,
-    model: RotationVAE,
-    config: ml_collections.ConfigDict,
-    x: Float[Array, "b d d d"],
-    keys: Array,
-    frames: Float[Array, "b 3 3"] | None = None,
-) -> tuple[Float[Array, ""], Metrics]:
-    """Returns the objective, a mean over examples and their two views, and its terms.
-
-    With a pose network each view is decoded from the OTHER view's code, so that the code cannot
-    hold the pose, and the relative rotation of the two views, which is known since we applied it,
-    ties their poses together.
-
-    Args:
-        params: of the model.
-        model: the model.
-        config: the run's configuration.
-        x: objects, in any orientation.
-        keys: one random key per object.
-        frames: of the objects, see `TrainState`; zeros, or None for all, where any will do.
-    """
-    view_keys, code_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)
-    search_keys = jnp.concatenate([view_keys, code_keys])  # one per view
-    views, turns = make_views(x, view_keys, config.data.rotations)
-    count = len(x)
-    both = views.reshape(2 * count, *x.shape[1:])
-    origin = (jnp.concatenate([x, x]), turns.reshape(2 * count, 3, 3))
-    code, canonical = model.apply(
-        {"params": params},
-        both,
-        training=True,
-        origin=origin,
-        keys=search_keys,
-        method="infer",
-    )
-    noise = jax.vmap(lambda key: jax.random.normal(key, (2, model.latent_size)))(code_keys)
-    noise = jnp.swapaxes(noise, 0, 1).reshape(code.z_mean.shape)
-    z = code.z_mean + jnp.exp(0.5 * code.z_logvar) * noise
-    if code.posterior is not None and config.loss.swap_codes:
-        z = jnp.roll(z, count, axis=0)
-    logits = model.apply({"params": params}, z, code.rotation, method="decode")
-
-    reconstruction = jnp.mean(jax.vmap(losses.bernoulli_nll)(logits, both))
-    kl = jnp.mean(jax.vmap(losses.gaussian_kl)(code.z_mean, code.z_logvar))
-    loss = reconstruction + config.loss.kl_weight * kl
-    metrics = {
-        "reconstruction": reconstruction,
-        "kl": kl,
-        "sse": jnp.mean(jnp.sum((jax.nn.sigmoid(logits) - both) ** 2, axis=(1, 2, 3))),
-    }
-    if code.posterior is not None:
-        product = functools.partial(jnp.matmul, precision="highest")
-        # View 1 turned into view 2, and the reverse: R_2 should be Q_2 Q_1^T R_1.
-        relative = product(turns[::-1], jnp.swapaxes(turns, -1, -2))
-        rotation = code.rotation.reshape(2, count, 3, 3)
-        targets = jax.lax.stop_gradient(product(relative, rotation)[::-1]).reshape(-1, 3, 3)
-        tilt = jnp.mean(jax.vmap(losses.tilt)(canonical))
-        loss += config.loss.tilt_weight * tilt
-        weight, concentration = config.loss.equivariance_weight, config.loss.concentration
-        for name, posterior in (
-            ("first_equivariance", code.first),
-            ("equivariance", code.posterior),
-        ):
-            if posterior is not None:
-                metrics[name] = jnp.mean(
-                    jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
-                        posterior.log_weights, posterior.rotations, targets, concentration
-                    )
-                )
-                loss += weight / concentration * metrics[name]
-        refinement = jnp.mean(
-            jax.vmap(losses.rotation_nll, in_axes=(0, 0, None))(
-                code.rotation, targets, config.loss.refinement_concentration
-            )
-        )
-        loss += weight / config.loss.refinement_concentration * refinement
-        angles = jnp.rad2deg(so3.geodesic_distance(code.rotation, targets))
-        weights = jnp.exp(code.posterior.log_weights)
-        if frames is not None:
-            known = jnp.any(frames != 0, axis=(-2, -1))
-            wanted = product(turns, frames).reshape(-1, 3, 3)
-            found, more = _frame_terms(code, wanted, jnp.tile(known, 2), concentration)
-            loss += weight / concentration * found
-            metrics |= more
-        metrics |= {
-            "tilt": tilt,
-            "refinement": refinement,
-            "pair_acc15": jnp.mean(angles < 15),
-            "pose_perplexity": jnp.mean(
-                jnp.exp(-jnp.sum(weights * code.posterior.log_weights, axis=1))
-            ),
-        }
-    return loss, metrics | {"loss": loss}
-
-
-def _frame_terms(
-    code: Code, wanted: Float[Array, "b 3 3"], known: Bool[Array, " b"], concentration: float
-) -> tuple[Float[Array, ""], Metrics]:
-    """Returns the negative log-likelihood of the frames that are known, and how many are met."""
-
-    def mean(values):
-        return jnp.mean(jnp.where(known, values, 0))
-
-    nll = sum(
-        mean(
-            jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
-                posterior.log_weights, posterior.rotations, wanted, concentration
-            )
-        )
-        for posterior in (code.first, code.posterior)
-        if posterior is not None
-    )
-    met = so3.geodesic_distance(code.rotation, wanted) < jnp.deg2rad(15)
-    return nll, {"frame": nll, "frame_acc15": mean(met)}
-
-
 def device_gradients(
     params: optax.Params,
     packed: UInt8[Array, "b bytes"],
@@ -223,8 +85,8 @@ def device_gradients(
 ) -> tuple[optax.Params, Metrics]:
     """Returns gradients and metrics, averaged over the devices of the axis `AXIS`.
 
-    The per-device function, in pmap style: `packed` and `frames` (see `loss_and_metrics`) are this
-    device's slice of the global batch. Runs under `jax.shard_map` and under `jax.pmap` alike.
+    The per-device function, in pmap style: `packed` and `frames` are this device's slice of the
+    global batch. Runs under `jax.shard_map` and under `jax.pmap` alike.
     """
     x = resident.unpack(packed, config.data.resolution, config.data.partial)
     # Keys follow an example's place in the global batch, whatever the number of devices.

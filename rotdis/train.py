@@ -12,7 +12,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from rotdis import checkpoint, distributed, frames, run_folder, step
+from rotdis import checkpoint, distributed, frames, objective, run_folder, step
 from rotdis.config import describe
 from rotdis.data import prepare, resident
 from rotdis.data.order import MAX_OBJECTS
@@ -205,7 +205,7 @@ def _make_runner(
     mesh: Mesh,
     data: PreparedData,
     start: int,
-) -> Callable[[TrainState, int], tuple[TrainState, step.Metrics, float]]:
+) -> Callable[[TrainState, int], tuple[TrainState, objective.Metrics, float]]:
     """Returns a function that does some steps, and the seconds for which it waited for data."""
     train_step = step.make_train_step(model, config, mesh, len(data.train))
     if config.data.loader == "resident":
@@ -222,7 +222,7 @@ def _make_runner(
     sharding = NamedSharding(mesh, PartitionSpec(step.AXIS))
     run = jax.jit(step.repeat(train_step, _steps_per_call(config)), donate_argnums=0)
 
-    def feed_and_run(state: TrainState, count: int) -> tuple[TrainState, step.Metrics, float]:
+    def feed_and_run(state: TrainState, count: int) -> tuple[TrainState, objective.Metrics, float]:
         before = time.perf_counter()
         batch = next(batches)["voxels"]
         waited = time.perf_counter() - before

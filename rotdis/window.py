@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from rotdis.errors import RotdisError
-from rotdis.step import TERMS, Metrics
+from rotdis.objective import TERMS, Metrics
 
 
 class TrainingError(RotdisError):

@@ -11,10 +11,9 @@ import optax
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
-from rotdis import step
+from rotdis import objective, step
 from rotdis.config import base_config
 from rotdis.data import resident
-from rotdis.geometry import so3
 from rotdis.models import rotation_vae
 
 BATCH = 8
@@ -129,7 +128,7 @@ def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(single, model, con
             lambda params: jnp.mean(
                 jnp.stack(
                     [
-                        step.loss_and_metrics(params, model, config, x[part], keys[part])[0]
+                        objective.loss_and_metrics(params, model, config, x[part], keys[part])[0]
                         for part in (slice(0, BATCH // 2), slice(BATCH // 2, None))
                     ]
                 )
@@ -146,19 +145,6 @@ def test_odd_objects_and_odd_parameters_have_finite_losses_and_gradients(on_one,
     for name, params in degenerate.parameters(state.params).items():
         gradients, metrics = on_one(params, odd, jnp.asarray(3))
         assert not degenerate.bad((gradients, metrics)), name
-
-
-def test_the_two_views_are_the_object_turned_by_the_rotations_named():
-    x = jnp.zeros((1, 9, 9, 9)).at[0, 8, 4, 4].set(1.0)
-    views, turns = step.make_views(x, jax.random.split(jax.random.key(1), 1), "cube")
-    assert set(np.round(np.linalg.det(turns)).ravel()) == {1.0}
-    for view, turn in zip(views[:, 0], turns[:, 0], strict=True):
-        place = 4 + 4 * turn @ jnp.array([1.0, 0, 0])
-        assert view[tuple(np.asarray(place, int))] == 1.0
-    _, turns = step.make_views(x.repeat(3, 0), jax.random.split(jax.random.key(2), 3), "so3")
-    assert float(so3.geodesic_distance(turns[0], turns[1]).min()) > 0.01
-    views, _ = step.make_views(x, jax.random.split(jax.random.key(3), 1), "none")
-    assert np.array_equal(views, jnp.stack([x, x]))
 
 
 def test_a_step_moves_parameters_and_their_average_and_counts(model, config, state, packed):
@@ -200,27 +186,6 @@ def test_the_learning_rate_warms_up_and_decays_to_zero(config):
     assert schedule(0) == 0
     assert np.isclose(schedule(10), config.optimizer.learning_rate)
     assert np.isclose(schedule(config.train.steps), 0, atol=1e-9)
-
-
-def test_known_frames_draw_poses_to_them_and_unknown_ones_do_not(model, config, state, packed):
-    x = resident.unpack(jnp.asarray(packed), config.data.resolution, config.data.partial)[:2]
-    keys = jax.random.split(jax.random.key(0), 2)
-
-    @jax.jit
-    def evaluate(frames):
-        return step.loss_and_metrics(state.params, model, config, x, keys, frames)
-
-    plain, metrics = evaluate(jnp.zeros((2, 3, 3)))
-    assert metrics["frame"] == metrics["frame_acc15"] == 0
-    frames = so3.random_uniform(jax.random.key(1), (2,))
-    known, metrics = evaluate(frames)
-    weight = config.loss.equivariance_weight / config.loss.concentration
-    assert metrics["frame"] > 0
-    assert np.isclose(known - plain, weight * metrics["frame"], rtol=1e-3)
-    # Half of them known: views of the first object only.
-    _, half = evaluate(frames.at[1].set(0))
-    _, other = evaluate(frames.at[0].set(0))
-    assert np.isclose(half["frame"] + other["frame"], metrics["frame"], rtol=1e-4)
 
 
 def test_every_object_has_the_frame_of_its_own_row_or_none():

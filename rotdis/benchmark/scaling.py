@@ -18,7 +18,7 @@ from absl import app, flags
 from ml_collections import config_flags
 from tabulate import tabulate
 
-from rotdis import step
+from rotdis import objective, step
 from rotdis.benchmark import flops
 from rotdis.models import rotation_vae
 
@@ -83,7 +83,7 @@ def count(config: ml_collections.ConfigDict) -> Step:
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), _COUNTED))
 
     def gradient(params, x, keys):
-        loss = jax.grad(step.loss_and_metrics, has_aux=True)
+        loss = jax.grad(objective.loss_and_metrics, has_aux=True)
         return loss(params, model, config, x, keys)
 
     return Step(

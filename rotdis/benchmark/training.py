@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import AxisType
 
-from rotdis import step
+from rotdis import objective, step
 from rotdis.benchmark import flops, rotation, timing
 from rotdis.data import resident
 from rotdis.geometry import resample, so3
@@ -125,7 +125,7 @@ def _parts(
     count = config.train.batch_size
     x = resident.unpack(packed[:count], config.data.resolution, config.data.partial)
     keys = jax.random.split(jax.random.key(0), count)
-    views, turns = step.make_views(x, keys, config.data.rotations)
+    views, turns = objective.make_views(x, keys, config.data.rotations)
     views, turns = views.reshape(2 * count, *x.shape[1:]), turns.reshape(2 * count, 3, 3)
     z = jnp.zeros((2 * count, model.latent_size))
 
@@ -133,10 +133,10 @@ def _parts(
         return lambda params, *args: model.apply({"params": params}, *args, method=method)
 
     def loss(params, x, keys):
-        return step.loss_and_metrics(params, model, config, x, keys)
+        return objective.loss_and_metrics(params, model, config, x, keys)
 
     parts: dict[str, tuple] = {
-        "views": (lambda x, keys: step.make_views(x, keys, config.data.rotations)[0], x, keys)
+        "views": (lambda x, keys: objective.make_views(x, keys, config.data.rotations)[0], x, keys)
     }
     if config.pose.method != "none":
         parts["pose"] = (apply(lambda model, x: model.posteriors(x)), params, views)

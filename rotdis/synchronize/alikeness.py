@@ -7,7 +7,6 @@ right one of the cube's rotations far more often than overlaps do (Hariharan, Ma
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from rotdis.geometry import resample
 from rotdis.models import blocks
+from rotdis.synchronize.pairs import Pairs, group_tables
 
 SIDE = 16  # of the forms
 _COARSE = 8  # side of the volumes that are whitened
@@ -28,26 +28,16 @@ _FLOOR = 1e-3  # of a likelihood: no single comparison can rule a rotation out
 _BLOCK = 64  # objects compared at once with all: bounds the memory at _BLOCK * 24 * N floats
 
 
-class Comparisons(NamedTuple):
-    """Comparisons of E pairs of N objects.
-
-    Attributes:
-        first, second: the pair's objects.
-        log_likelihood: of g, for every g of `so3.cube_group`: that `first` turned by g^-1 has
-            the frame of `second`.
-    """
-
-    first: Int[np.ndarray, " e"]
-    second: Int[np.ndarray, " e"]
-    log_likelihood: Float[np.ndarray, "e 24"]
-
-
-def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Comparisons:
-    """Compares every object with those that resemble it most, at its best rotation of the cube.
+def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Pairs:
+    """Compares every object with those that resemble it most, at the cube's rotations.
 
     Args:
         forms: the objects, centred, each in a frame of its own.
         neighbours: how many, at most N - 1, each is compared with.
+
+    Returns:
+        The pairs; a score is the log-likelihood of that rotation. Of two objects that found each
+        other, the likelihoods are averaged.
     """
     features = _whitened(_smoothed(jnp.asarray(forms, jnp.float32)))
     count, neighbours = len(forms), min(neighbours, len(forms) - 1)
@@ -62,8 +52,15 @@ def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Comparis
     best = alike.max(axis=1, keepdims=True)
     likelihood = np.exp((alike - best) / np.maximum(_SHARPNESS * (1 - best), 1e-4))
     likelihood /= likelihood.sum(axis=1, keepdims=True)
-    first = np.repeat(np.arange(count), neighbours)
-    return Comparisons(first, np.concatenate(second).reshape(-1), np.log(likelihood + _FLOOR))
+    first, second = np.repeat(np.arange(count), neighbours), np.concatenate(second).reshape(-1)
+    # Alike are rotate(first, g^-1) and second; scores are of rotate(i, g) and j, i < j.
+    _, inverse = group_tables()
+    likelihood = np.where((first < second)[:, None], likelihood[:, inverse], likelihood)
+    pairs = np.sort(np.stack([first, second], axis=1), axis=1)
+    edges, place, times = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(edges), 24))
+    np.add.at(sums, place.ravel(), likelihood)
+    return Pairs(edges, np.log(sums / times[:, None] + _FLOOR))
 
 
 def _smoothed(forms: Float[Array, "n s s s"]) -> Float[Array, "n h h h"]:
@@ -86,14 +83,16 @@ def _whitened(volumes: Float[Array, "n s s s"]) -> Float[Array, "n s s s"]:
     Mean and covariance are those of all volumes in all of the cube's rotations, so that whitening
     commutes with them.
     """
-    copies = np.asarray(resample.cube_copies(volumes), np.float64)
-    copies = copies.reshape(len(volumes), 24, -1)
-    mean = copies.mean(axis=(0, 1))
-    covariance = sum((copies[:, g] - mean).T @ (copies[:, g] - mean) for g in range(24))
-    values, vectors = np.linalg.eigh(covariance / (24 * len(volumes)))
+    flat = np.asarray(volumes, np.float64).reshape(len(volumes), -1)
+    voxels = jnp.arange(flat.shape[1]).reshape(1, *volumes.shape[1:])
+    permutations = np.asarray(resample.cube_copies(voxels)).reshape(24, -1)
+    moments = flat.T @ flat / len(flat)
+    moments = sum(moments[np.ix_(order, order)] for order in permutations) / 24
+    mean = flat.mean(axis=0)[permutations].mean(axis=0)
+    values, vectors = np.linalg.eigh(moments - np.outer(mean, mean))
     # An empty or single-valued set has no covariance.
     scale = (np.maximum(values, 0) + _SHRINKAGE * max(values.max(), 1e-12)) ** -0.5
-    white = (copies[:, 0] - mean) @ (vectors * scale) @ vectors.T
+    white = (flat - mean) @ (vectors * scale) @ vectors.T
     white /= np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-12)
     return jnp.asarray(white.reshape(volumes.shape), jnp.float32)
 

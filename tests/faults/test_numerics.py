@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rotdis import evaluate, step
+from rotdis import evaluate, objective, step
 from rotdis.config import base_config
 from rotdis.data.voxelset import VoxelSet, pack
 from rotdis.inference import Model
@@ -52,7 +52,7 @@ def test_a_step_on_odd_objects_is_finite(dtype, method, residual, latent_size, m
 
     @jax.jit
     def run(params):
-        gradient, metrics = jax.grad(step.loss_and_metrics, has_aux=True)(
+        gradient, metrics = jax.grad(objective.loss_and_metrics, has_aux=True)(
             params, model, config, x, keys
         )
         after, more = step.apply_gradients(state.replace(params=params), gradient, config)

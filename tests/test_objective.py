@@ -1,0 +1,47 @@
+"""Laws of the objective: which views it sees, and what known frames add to it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tiny import tiny_config
+
+from rotdis import objective
+from rotdis.geometry import so3
+from rotdis.models import rotation_vae
+
+
+def test_the_two_views_are_the_object_turned_by_the_rotations_named():
+    x = jnp.zeros((1, 9, 9, 9)).at[0, 8, 4, 4].set(1.0)
+    views, turns = objective.make_views(x, jax.random.split(jax.random.key(1), 1), "cube")
+    assert set(np.round(np.linalg.det(turns)).ravel()) == {1.0}
+    for view, turn in zip(views[:, 0], turns[:, 0], strict=True):
+        place = 4 + 4 * turn @ jnp.array([1.0, 0, 0])
+        assert view[tuple(np.asarray(place, int))] == 1.0
+    _, turns = objective.make_views(x.repeat(3, 0), jax.random.split(jax.random.key(2), 3), "so3")
+    assert float(so3.geodesic_distance(turns[0], turns[1]).min()) > 0.01
+    views, _ = objective.make_views(x, jax.random.split(jax.random.key(3), 1), "none")
+    assert np.array_equal(views, jnp.stack([x, x]))
+
+
+def test_known_frames_draw_poses_to_them_and_unknown_ones_do_not():
+    config = tiny_config()
+    model = rotation_vae.create(config)
+    x = (jax.random.uniform(jax.random.key(3), (2, 16, 16, 16)) > 0.8).astype(jnp.float32)
+    params = model.init(jax.random.key(4), x)["params"]
+    keys = jax.random.split(jax.random.key(0), 2)
+
+    @jax.jit
+    def evaluate(frames):
+        return objective.loss_and_metrics(params, model, config, x, keys, frames)
+
+    plain, metrics = evaluate(jnp.zeros((2, 3, 3)))
+    assert metrics["frame"] == metrics["frame_acc15"] == 0
+    frames = so3.random_uniform(jax.random.key(1), (2,))
+    known, metrics = evaluate(frames)
+    weight = config.loss.equivariance_weight / config.loss.concentration
+    assert metrics["frame"] > 0
+    assert np.isclose(known - plain, weight * metrics["frame"], rtol=1e-3)
+    # Half of them known: views of the first object only.
+    _, half = evaluate(frames.at[1].set(0))
+    _, other = evaluate(frames.at[0].set(0))
+    assert np.isclose(half["frame"] + other["frame"], metrics["frame"], rtol=1e-4)
