@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_config
 
-from rotdis import objective
+from rotdis import objective, step
 from rotdis.geometry import so3
 from rotdis.models import rotation_vae
 
@@ -27,7 +27,7 @@ def test_known_frames_draw_poses_to_them_and_unknown_ones_do_not():
     config = tiny_config()
     model = rotation_vae.create(config)
     x = (jax.random.uniform(jax.random.key(3), (2, 16, 16, 16)) > 0.8).astype(jnp.float32)
-    params = model.init(jax.random.key(4), x)["params"]
+    params = step.init_state(model, config).params
     keys = jax.random.split(jax.random.key(0), 2)
 
     @jax.jit
