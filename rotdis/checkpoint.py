@@ -1,19 +1,21 @@
 """Checkpoints of a run, by Orbax: the only module that knows it.
 
 A workdir holds `config.json` (the configuration, with a format number) and `checkpoints/STEP/`,
-which appear whole or not at all, each with checksums and a copy of `config.json`. The newest
-checkpoint is always kept, and the best ones by a validation metric besides.
+which appear whole or not at all, each with checksums and a copy of `config.json`, and of a run that
+was stopped between two lines of its log with what the next line needs. The newest checkpoint is
+always kept, and the best ones by a validation metric besides.
 """
 
 import contextlib
 import errno
 import functools
 import gc
+import json
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -28,6 +30,7 @@ from rotdis.step import TrainState
 BEST_METRIC = "reconstruction/iou"
 
 _DELETED = "deleted"
+_UNLOGGED = "unlogged.json"
 _DATED = "_CHECKPOINT_METADATA"  # gets the time after the checksums
 
 
@@ -59,6 +62,7 @@ class Checkpoints:
         self._directory = self._workdir / "checkpoints"
         self._read_only, self._closed = read_only, False
         self._saving = -1  # the step that is being saved, or was last
+        self._unlogged: list[dict[str, float]] = []  # what is saved with it
         for step in run_folder.checkpoints(self._workdir):  # their metrics are read at once
             self._check(step, "metrics/")
         logging.getLogger("absl").addFilter(_is_news)
@@ -95,8 +99,18 @@ class Checkpoints:
                 best = (value, step)
         return best[1] if best else self.latest_step()
 
-    def save(self, state: TrainState, metrics: dict[str, float] | None = None) -> None:
+    def save(
+        self,
+        state: TrainState,
+        metrics: dict[str, float] | None = None,
+        unlogged: Sequence[Mapping[str, float]] = (),
+    ) -> None:
         """Saves the state in the background; a step that is already saved is left alone.
+
+        Args:
+            state: the state.
+            metrics: of an evaluation, where there was one.
+            unlogged: metrics of the last steps, which no line of the log holds yet.
 
         Raises:
             CheckpointError: this or the last checkpoint cannot be written.
@@ -105,7 +119,7 @@ class Checkpoints:
         self.wait()
         if step in self._manager.all_steps():
             return
-        self._saving = step
+        self._saving, self._unlogged = step, [dict(each) for each in unlogged]
         with self._failing_cleanly():
             self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
 
@@ -139,6 +153,11 @@ class Checkpoints:
             raise self._damaged(step, f"it holds step {int(state.step)}")
         return state
 
+    def unlogged(self, step: int) -> list[dict[str, float]]:
+        """Returns what `save` was given as such with a step that has been restored."""
+        path = self._directory / str(step) / _UNLOGGED
+        return json.loads(path.read_text()) if path.exists() else []
+
     def wait(self) -> None:
         """Returns when all saves are on disk.
 
@@ -165,6 +184,8 @@ class Checkpoints:
         copy = self._workdir / run_folder.CONFIG
         if copy.exists():
             shutil.copyfile(copy, folder / run_folder.CONFIG)
+        if self._unlogged:
+            (folder / _UNLOGGED).write_text(json.dumps(self._unlogged))
         intact.seal(folder, besides=[_DATED])
 
     def _empty_trash(self) -> None:

@@ -85,19 +85,21 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     else:
         state = checkpoints.restore(state, mesh)
-    run_steps = _make_runner(model, config, mesh, data, start=int(state.step))
+    start = int(state.step)
+    window = Window(2 * config.train.batch_size, checkpoints.unlogged(start))
+    run_steps = _make_runner(model, config, mesh, data, start)
     first_process, mirror = distributed.is_first(), None
     if config.train.wandb and first_process:
         mirror = wandb_log.WandbLog(config.train.wandb, workdir, config.to_dict())
     with _metrics_written(workdir), contextlib.ExitStack() as stack:
         stack.callback(checkpoints.close)
-        writer = MetricWriter(workdir, step=int(state.step), enabled=first_process, mirror=mirror)
+        writer = MetricWriter(workdir, step=start, enabled=first_process, mirror=mirror)
         stack.callback(writer.close)
         validator = Validator(config, data, writer)
         synchronizer = frames.Synchronizer(config, data.train, mesh)
         # Inside: to close checkpoints would be to wait for processes that do not wait for this one.
         with distributed.leaving_on_errors(), _metrics_written(workdir):
-            _loop(config, state, run_steps, checkpoints, validator, synchronizer, writer)
+            _loop(config, state, run_steps, window, checkpoints, validator, synchronizer, writer)
     return data
 
 
@@ -153,13 +155,14 @@ def _loop(
     config: ml_collections.ConfigDict,
     state: TrainState,
     run_steps: Callable,
+    window: Window,
     checkpoints: checkpoint.Checkpoints,
     validator: Validator,
     synchronizer: frames.Synchronizer,
     writer: MetricWriter,
 ) -> None:
     done, last = int(state.step), config.train.steps
-    window, votes = Window(2 * config.train.batch_size), distributed.Votes()
+    votes = distributed.Votes()
     with StopSignals() as stop, Progress(total=last, initial=done) as progress:
         while done < last:
             if synchronizer.is_due(done):
@@ -177,7 +180,7 @@ def _loop(
             saving = done % config.train.checkpoint_every == 0 or done == last or stopping
             evaluating = done % config.train.eval_every == 0 or done == last
             scores = None
-            if done % config.train.log_every == 0 or saving or evaluating:
+            if done % config.train.log_every == 0 or done == last:
                 averages = window.close()
                 writer.write_scalars(done, averages)
                 progress.update(
@@ -187,7 +190,8 @@ def _loop(
                 scores = validator(done, state)
             if saving or evaluating:
                 writer.flush()  # first: whoever resumes from here finds what led to it
-                checkpoints.save(state, scores)
+                # Stopped between two lines, the run will write the next as if it had not been.
+                checkpoints.save(state, scores, unlogged=window.read())
                 window.restart_clock()
             if stopping:
                 checkpoints.wait()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -17,10 +18,17 @@ class TrainingError(RotdisError):
 
 
 class Window:
-    """Metrics of the steps since the last log line, left on the device until they are read."""
+    """Metrics of the steps since the last log line, left on the device until they are read.
 
-    def __init__(self, views_per_step: int):
+    Args:
+        views_per_step: how many views a step has.
+        earlier: metrics of the first steps of the window, which another process did.
+    """
+
+    def __init__(self, views_per_step: int, earlier: Sequence[Mapping[str, float]] = ()):
         self._views_per_step = views_per_step
+        self._steps = [dict(each) for each in earlier]
+        self._earlier = len(self._steps)
         self._entries: list[tuple[int, int, Metrics]] = []
         self._waited = 0.0
         self.restart_clock()
@@ -41,27 +49,39 @@ class Window:
         """Leaves what passed since the last reading (evaluation, saving) out of the speed."""
         self._since = time.perf_counter()
 
-    def close(self) -> dict[str, float]:
-        """Returns the averages, and starts the next window.
+    def read(self) -> list[dict[str, float]]:
+        """Returns the metrics of each step of the window.
 
         Raises:
             TrainingError: a metric is not finite; the message names the step and the terms
                 of the loss, or where these are finite what else is not.
         """
-        steps: list[dict[str, float]] = []
         for done, count, metrics in self._entries:
             metrics = jax.device_get(metrics)
             for index in range(count):
-                steps.append({name: float(values[index]) for name, values in metrics.items()})
-                _check_finite(done + index + 1, steps[-1])
+                step = {name: float(values[index]) for name, values in metrics.items()}
+                _check_finite(done + index + 1, step)
+                self._steps.append(step)
+        self._entries = []
+        return self._steps
+
+    def close(self) -> dict[str, float]:
+        """Returns the averages, and starts the next window.
+
+        Raises:
+            TrainingError: see `read`.
+        """
+        steps = self.read()
         seconds = time.perf_counter() - self._since
         averages = {
             f"train/{name}": float(np.mean([metrics[name] for metrics in steps]))
             for name in steps[0]
         }
-        averages["speed/views_per_second"] = self._views_per_step * len(steps) / seconds
+        averages["speed/views_per_second"] = (
+            self._views_per_step * (len(steps) - self._earlier) / seconds
+        )
         averages["speed/data_wait_share"] = self._waited / seconds
-        self._entries, self._waited = [], 0.0
+        self._steps, self._earlier, self._waited = [], 0, 0.0
         self.restart_clock()
         return averages
 

@@ -112,7 +112,12 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(config, tmp_path):
 
 
 def test_a_signal_within_a_step_is_served_with_everything_saved(config, tmp_path, monkeypatch):
-    """It comes while the log line of step 2 is written, after that step's state was looked at."""
+    """It comes while the log line of step 2 is written, after that step's state was looked at.
+
+    The run is saved between two lines, and writes the next as if it had not been stopped.
+    """
+    often = _change(config, train__log_every=2, train__checkpoint_every=8, train__steps_per_call=1)
+    train.train(often, tmp_path / "expected")
     original = MetricWriter.write_scalars
 
     def signalled(self, done, scalars):
@@ -120,11 +125,17 @@ def test_a_signal_within_a_step_is_served_with_everything_saved(config, tmp_path
         if done == 2:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(MetricWriter, "write_scalars", signalled)
-    often = _change(config, train__log_every=2, train__checkpoint_every=8, train__steps_per_call=1)
-    with pytest.raises(Interrupted, match="after step 3, which is saved"):
-        train.train(often, tmp_path)
-    assert checkpoint.Checkpoints(tmp_path, read_only=True).latest_step() == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricWriter, "write_scalars", signalled)
+        with pytest.raises(Interrupted, match="after step 3, which is saved"):
+            train.train(often, tmp_path / "run")
+    assert checkpoint.Checkpoints(tmp_path / "run", read_only=True).latest_step() == 3
+    train.train(often, tmp_path / "run")
+    logs = [read_scalars(tmp_path / name) for name in ("expected", "run")]
+    assert logs[0].keys() == logs[1].keys() and logs[0]["train/loss"][0].tolist() == [2, 4, 6, 8]
+    for name in logs[0]:
+        if not name.startswith("speed/"):
+            assert np.array_equal(logs[0][name], logs[1][name]), name
 
 
 def test_a_workdir_that_cannot_be_written_is_named(config, tmp_path):

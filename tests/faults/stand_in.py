@@ -22,7 +22,8 @@ def state(model=None, config=None) -> TrainState:
         noise = jax.random.normal(jax.random.key(seed), (12, 200, 200))
         return {f"layer_{n}": leaf for n, leaf in enumerate(noise)}
 
-    return TrainState(jnp.zeros((), jnp.int32), leaves(0), leaves(1), (leaves(2), leaves(3)))
+    start, frames = jnp.zeros((), jnp.int32), jnp.eye(3)[None]
+    return TrainState(start, leaves(0), leaves(1), (leaves(2), leaves(3)), frames)
 
 
 def _make_runner(model, config, mesh, data, start):
@@ -30,7 +31,7 @@ def _make_runner(model, config, mesh, data, start):
     def update(state):
         tree = (state.params, state.ema_params, state.opt_state)
         tree = jax.tree.map(lambda leaf: leaf * 0.999 + 0.01 * jnp.sin(leaf * state.step), tree)
-        return TrainState(state.step + 1, *tree)
+        return TrainState(state.step + 1, *tree, state.frames)
 
     def run(state, count):
         losses = np.zeros(config.train.steps_per_call)
@@ -60,7 +61,7 @@ def main() -> None:
     train.rotation_vae.create = lambda config: None
     train.step.init_state = state
     train.prepare.prepare = lambda config: types.SimpleNamespace(train=range(10), test=())
-    train._make_runner, train._Validator = _make_runner, _Validator
+    train._make_runner, train.Validator = _make_runner, _Validator
     command_line.main()
 
 

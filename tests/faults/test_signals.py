@@ -3,8 +3,6 @@
 import signal
 import time
 
-import jax
-import numpy as np
 import pytest
 from faults import stand_in, training
 
@@ -41,8 +39,7 @@ def test_a_run_told_to_stop_saves_and_goes_on_to_the_same_end(tmp_path, record_f
             assert max(run_folder.checkpoints(workdir)) == done
     training.finish(command, log)
     assert waits and max(waits) < _LIMIT, waits
-    states = [training.final_state(run, stand_in.state()) for run in (workdir, expected)]
-    jax.tree.map(np.testing.assert_array_equal, *states)
+    training.assert_same_run(workdir, expected, stand_in.state())
     record_fault(
         "SIGTERM or Ctrl-C at a random moment", len(waits),
         f"saved or nothing to save, ended in {max(waits):.1f} s at most; end bit-identical",

@@ -16,10 +16,15 @@ from rotdis.event_file import read_events
 from rotdis.models import rotation_vae
 
 ROOT = Path(__file__).resolve().parents[2]
-# Twelve checkpoints, three of them with an evaluation; the plain VAE, which compiles soonest.
+# The whole model, small: twelve checkpoints, three of them with an evaluation, and after step 25 a
+# search for frames, which the rest is trained on.
 OPTIONS = (
-    "--config.pose.method=none",
     "--config.model.width=8",
+    "--config.model.volume_channels=2",
+    "--config.model.latent_size=4",
+    "--config.pose.width=8",
+    "--config.pose.second_width=8",
+    "--config.frames.synchronize_at=(0.4,)",
     "--config.train.steps=60",
     "--config.train.log_every=5",
     "--config.train.checkpoint_every=5",
