@@ -5,6 +5,7 @@ Loop, checkpoints and logs are the real ones; a step is a little arithmetic and 
 
 import time
 import types
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import numpy as np
 
 from rotdis import main as command_line
 from rotdis import train
+from rotdis.data.voxelset import VoxelSet
 from rotdis.step import TrainState
 
 
@@ -58,11 +60,18 @@ class _Validator:
 
 def main() -> None:
     """Runs the command line, whose options follow, on the stand-in."""
-    train.rotation_vae.create = lambda config: None
-    train.step.init_state = state
-    train.prepare.prepare = lambda config: types.SimpleNamespace(train=range(10), test=())
-    train._make_runner, train.Validator = _make_runner, _Validator
-    command_line.main()
+    objects = VoxelSet(
+        np.zeros((10, 1), np.uint8), np.zeros(10, int), tuple("abcdefghij"), ("a",), 2, False, True
+    )
+    data = types.SimpleNamespace(train=objects, test=())
+    with (
+        mock.patch.object(train.rotation_vae, "create"),
+        mock.patch.object(train.step, "init_state", state),
+        mock.patch.object(train.prepare, "prepare", return_value=data),
+        mock.patch.object(train, "_make_runner", _make_runner),
+        mock.patch.object(train, "Validator", _Validator),
+    ):
+        command_line.main()
 
 
 if __name__ == "__main__":
