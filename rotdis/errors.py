@@ -5,8 +5,18 @@ exception is a defect of ours and keeps its traceback.
 """
 
 
+def printable(text: str) -> str:
+    """Returns a text on one line: what is no letter, sign or space is written as Python does.
+
+    Names that come out of archives may hold line ends, or what a terminal obeys.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class RotdisError(Exception):
     """Something that the user can mend; the message says what is wrong, where, and what to do.
+
+    It is one printable line.
 
     Attributes:
         exit_status: what the command line exits with.
@@ -15,6 +25,9 @@ class RotdisError(Exception):
 
     exit_status = 1
     everywhere = False
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class UsageError(RotdisError):

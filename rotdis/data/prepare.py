@@ -25,7 +25,7 @@ from rotdis.data import checksums, chunks, modelnet_files, voxelset
 from rotdis.data.chunks import Chunk
 from rotdis.data.sources import Source, open_source
 from rotdis.data.voxelset import VoxelSet
-from rotdis.errors import DataError
+from rotdis.errors import DataError, printable
 
 VERSION = 1  # of the content; raised when the same source gives other voxels than before
 SPLITS = ("train", "validation", "test")
@@ -196,7 +196,7 @@ def format_summary(info: dict) -> str:
     lines = [f"prepared {objects} objects at {info['resolution']}^3 in {info['seconds']:.0f} s"]
     lines.append(f"  skipped: {len(info['skipped'])}")
     for name, reason in list(info["skipped"].items())[:10]:
-        lines.append(f"    {name}: {reason}")
+        lines.append(f"    {printable(name)}: {printable(reason)}")
     if len(info["skipped"]) > 10:
         lines.append(f"    ... {len(info['skipped']) - 10} more, all listed in info.json")
     for title in ("quirks", "duplicates"):

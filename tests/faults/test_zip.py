@@ -16,7 +16,7 @@ from tiny_data import data_config, modelnet_files, off_box, write_folder, write_
 pytest.importorskip("igl")
 from rotdis.data import modelnet_files as files_module  # noqa: E402
 from rotdis.data.modelnet_files import open_zip  # noqa: E402
-from rotdis.data.prepare import prepare  # noqa: E402
+from rotdis.data.prepare import format_summary, prepare  # noqa: E402
 from rotdis.errors import DataError, RotdisError  # noqa: E402
 
 NASTY = [
@@ -65,6 +65,8 @@ def test_a_bomb_costs_one_object_and_no_memory(tmp_path, record_fault):
     path = write_zip(tmp_path / "x.zip", modelnet_files())
     with zipfile.ZipFile(path, "a") as archive:
         _add(archive, "bed/train/bomb.off", "OFF\n9 9 0\n" + "\n" * 20_000_000)
+    good = write_zip(tmp_path / "good.zip", modelnet_files())
+    prepare(data_config(good, tmp_path))  # what is imported for it takes memory too
     tracemalloc.start()
     data = prepare(data_config(path, tmp_path))
     peak = tracemalloc.get_traced_memory()[1]
@@ -83,6 +85,17 @@ def _patched(path: Path, name: str, field: int, value: int) -> None:
     assert content[start : start + 4] == b"PK\x01\x02"
     content[start + field : start + field + 4] = struct.pack("<I", value)
     path.write_bytes(content)
+
+
+def test_a_name_that_a_terminal_would_obey_is_told_in_one_printable_line(tmp_path):
+    path = write_zip(tmp_path / "x.zip", modelnet_files(), prefix="")
+    with zipfile.ZipFile(path, "a") as archive:
+        _add(archive, "bed/train/a\n\x1b[2Jb.off", "OFF")
+    data = prepare(data_config(path, tmp_path))
+    ((name, reason),) = data.info["skipped"].items()
+    assert name == "bed/train/a\n\x1b[2Jb.off" and reason.isprintable()
+    (line,) = [line for line in format_summary(data.info).splitlines() if "bed/train" in line]
+    assert line.isprintable() and r"a\n\x1b[2Jb.off" in line
 
 
 @pytest.mark.parametrize("size", [10, 3_000_000_000])
