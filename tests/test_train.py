@@ -69,6 +69,7 @@ def _restore(config, workdir):
     return jax.tree.map(np.asarray, state)
 
 
+@pytest.mark.slow
 def test_however_steps_are_divided_among_calls_and_runs_the_result_is_the_same(config, tmp_path):
     # A schedule of constant steps: the cosine's length would follow from train.steps.
     constant = _change(config, train__eval_every=100, optimizer__learning_rate=1e-3)
@@ -131,6 +132,8 @@ def test_a_signal_within_a_step_is_served_with_everything_saved(config, tmp_path
             train.train(often, tmp_path / "run")
     assert checkpoint.Checkpoints(tmp_path / "run", read_only=True).latest_step() == 3
     train.train(often, tmp_path / "run")
+    states = [_restore(often, tmp_path / name) for name in ("expected", "run")]
+    jax.tree.map(np.testing.assert_array_equal, *states)
     logs = [read_scalars(tmp_path / name) for name in ("expected", "run")]
     assert logs[0].keys() == logs[1].keys() and logs[0]["train/loss"][0].tolist() == [2, 4, 6, 8]
     for name in logs[0]:
