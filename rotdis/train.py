@@ -194,13 +194,17 @@ def _loop(
                 checkpoints.save(state, scores, unlogged=window.read())
                 window.restart_clock()
             if stopping:
-                checkpoints.wait()
-                name = signal.Signals(signalled).name
-                raise Interrupted(
-                    f"stopped by {name} after step {done}, which is saved; the same "
-                    "command goes on from there",
-                    signalled,
-                )
+                break
+        else:
+            # What came in the last turn, after it was asked for, or from another process.
+            signalled = votes(stop.number) or votes(stop.number)
+        if signalled:
+            checkpoints.wait()
+            raise Interrupted(
+                f"stopped by {signal.Signals(signalled).name} after step {done}, which is saved; "
+                "the same command goes on from there",
+                signalled,
+            )
 
 
 def _make_runner(

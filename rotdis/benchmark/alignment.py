@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from absl import app, flags
@@ -31,42 +32,41 @@ _RESOLUTION = 32  # of the voxels by which an object's own symmetries are found
 FLAGS = flags.FLAGS
 
 
-def write_meshes(folder: Path, each: int, seed: int) -> dict[str, Float[np.ndarray, "3 3"]]:
-    """Writes test objects of every class, turned, shifted and scaled; returns each one's rotation.
+class Placed(NamedTuple):
+    """An object as it was written.
+
+    Attributes:
+        turn: Q, by which the aligned object was turned.
+        voxels: of the aligned object.
+    """
+
+    turn: Float[np.ndarray, "3 3"]
+    voxels: Float[np.ndarray, "d d d"]
+
+
+def write_meshes(folder: Path, each: int, seed: int) -> dict[str, Placed]:
+    """Writes test objects of every class, turned, shifted and scaled; returns them by file.
 
     Args:
         folder: gets a folder for each class.
         each: how many objects of a class.
         seed: of objects, rotations, places and sizes.
     """
-    random, turns = np.random.default_rng(seed), {}
+    random, placed = np.random.default_rng(seed), {}
     for name in furniture.CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for index in range(each):
             mesh = furniture.make_object(name, furniture.object_seed("test", name, index, seed))
+            voxels = normalize.normalize(mesh, _RESOLUTION)
             turn = Rotation.random(rng=random).as_matrix()
             motion = np.eye(4)
             motion[:3, :3] = turn * np.exp(random.uniform(-3, 3))
             motion[:3, 3] = random.uniform(-100, 100, 3)
             mesh.apply_transform(motion)
-            path = Path(name) / f"{index:04}.{FORMATS[len(turns) % len(FORMATS)]}"
+            path = Path(name) / f"{index:04}.{FORMATS[len(placed) % len(FORMATS)]}"
             mesh.export(folder / path)
-            turns[path.as_posix()] = turn
-    return turns
-
-
-def own_symmetries(names: Sequence[str], seed: int) -> list[Float[np.ndarray, "s 3 3"]]:
-    """Returns the rotations, by `self_similarity`, that each object hardly tells from none."""
-    voxels = []
-    for name in names:
-        path = Path(name)
-        class_name, index = path.parent.name, int(path.stem)
-        mesh = furniture.make_object(
-            class_name, furniture.object_seed("test", class_name, index, seed)
-        )
-        voxels.append(normalize.normalize(mesh, _RESOLUTION))
-    holds = self_similarity.near_symmetries(np.stack(voxels))
-    return [self_similarity.candidates()[each] for each in holds]
+            placed[path.as_posix()] = Placed(turn, voxels)
+    return placed
 
 
 def angles(
@@ -114,21 +114,26 @@ def _row(title: str, *columns: Float[np.ndarray, " p"]) -> list[object]:
 def run(workdir: str, each: int, seed: int, folder: Path) -> str:
     """Measures, leaves everything in `folder`, and returns a table."""
     model = inference.load(workdir)
-    turns = write_meshes(folder / "meshes", each, seed)
+    placed = write_meshes(folder / "meshes", each, seed)
     rows = {
         "reconstruct": reconstruct.reconstruct(model, folder / "meshes", folder / "reconstructed"),
         "align": align.align(model, folder / "meshes", folder / "aligned"),
     }
-    names = list(turns)
-    groups = dict(zip(names, own_symmetries(names, seed), strict=True))
-    plain = {name: symmetry.IDENTITY for name in names}
+    turns = {name: each.turn for name, each in placed.items()}
+    holds = self_similarity.near_symmetries(np.stack([each.voxels for each in placed.values()]))
+    groups = {
+        name: self_similarity.candidates()[own] for name, own in zip(placed, holds, strict=True)
+    }
+    plain = dict.fromkeys(placed, symmetry.IDENTITY)
     columns = []
     for found in rows.values():
         poses = {row["file"]: row["pose"] for row in found}
         columns += [measure(poses, turns, groups), measure(poses, turns, plain)]
     lines = [_row(name, *[column[name] for column in columns]) for name in columns[0]]
     lines.append(_row("all", *[np.concatenate(list(column.values())) for column in columns]))
-    (folder / "turns.json").write_text(json.dumps({n: turns[n].tolist() for n in names}, indent=1))
+    (folder / "turns.json").write_text(
+        json.dumps({name: turn.tolist() for name, turn in turns.items()}, indent=1)
+    )
     near = f"< {NEAR:g}"
     pair = (near, "exactly", near)
     headings = ["class", "model, deg", *pair, "align, deg", *pair]

@@ -38,13 +38,13 @@ def test_a_symmetry_of_either_object_is_forgiven():
 
 def test_meshes_are_the_furniture_turned_as_is_told(tmp_path):
     trimesh = pytest.importorskip("trimesh")
-    turns = alignment.write_meshes(tmp_path, each=1, seed=3)
-    assert {name.rpartition(".")[2] for name in turns} == set(alignment.FORMATS)
-    (name,) = [name for name in turns if name.startswith("chair/")]
+    placed = alignment.write_meshes(tmp_path, each=1, seed=3)
+    assert {name.rpartition(".")[2] for name in placed} == set(alignment.FORMATS)
+    (name,) = [name for name in placed if name.startswith("chair/")]
     found = trimesh.load(tmp_path / name, force="mesh", process=False)
     furniture = alignment.furniture
     seed = furniture.object_seed("test", "chair", 0, 3)
-    points = furniture.make_object("chair", seed).vertices @ turns[name].T
+    points = furniture.make_object("chair", seed).vertices @ placed[name].turn.T
     size = np.ptp(points, axis=0)
     scale = np.ptp(found.vertices, axis=0) / size
     np.testing.assert_allclose(scale, scale[0], rtol=1e-4)

@@ -35,77 +35,91 @@ def test_the_same_command_on_the_same_machine_gives_the_same_bits_twice(undistur
     record_fault("none: the same command twice", 2, "bit-identical parameters, metrics, events")
 
 
-@pytest.mark.slow
-def test_a_run_killed_at_random_moments_ends_bit_identical(
-    undisturbed, data_dir, tmp_path, record_fault
-):
-    expected, seconds = undisturbed
-    random, workdir, log = training.generator(), tmp_path / "0", tmp_path / "log"
-    kills, runs = 0, 1
+def _killed_often(folder, start, killed, between, finished):
+    """Kills until it was done often enough, in as many runs as that takes; returns how many.
+
+    Args:
+        folder: of the runs.
+        start: starts a run, or one that was killed again, in the workdir given.
+        killed: kills a process that runs in a workdir; False where that ended before.
+        between: looks at a workdir after a kill.
+        finished: looks at a workdir after the end.
+    """
+    runs, kills = 1, 0
     while kills < KILLS:
-        process = training.start(training.command(workdir, data_dir), log)
-        deadline = time.monotonic() + random.uniform(0, seconds)
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if process.poll() is not None:
-            assert process.returncode == 0, log.read_text()[-3000:]
-            training.assert_same_run(workdir, expected)
-            workdir, runs = tmp_path / str(runs), runs + 1
-            continue
-        process.kill()
-        process.wait()
-        kills += 1
-    training.finish(training.command(workdir, data_dir), log)
-    training.assert_same_run(workdir, expected)
-    assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
-    record_fault(f"SIGKILL at a random moment of a run ({runs} runs)", kills, "ends bit-identical")
+        workdir = folder / str(runs)
+        process = start(workdir)
+        try:
+            alive = killed(process, workdir)
+        finally:
+            process.kill()
+        if alive:
+            kills += 1
+            process.wait()
+            between(workdir)
+        else:
+            assert process.returncode == 0
+            finished(workdir)
+            runs += 1
+    assert start(folder / str(runs)).wait(600) == 0
+    finished(folder / str(runs))
+    return runs
 
 
-def _killed_while_it_saves(start, workdir, random):
-    """Starts, and kills up to 60 ms after one of the next half-written checkpoints is seen."""
-    process = start()
+def _at_a_random_moment(random, seconds, process, workdir):
+    deadline = time.monotonic() + random.uniform(0, seconds)
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process.poll() is None
+
+
+def _while_it_saves(random, process, workdir):
+    """Waits until up to 60 ms after one of the next half-written checkpoints is seen."""
     skipped, seen = random.randint(0, 3), set()
-    try:
-        while len(seen) <= skipped and process.poll() is None:
-            seen.update(path.name for path in (workdir / "checkpoints").glob("*-tmp*"))
-            time.sleep(0.001)
-        time.sleep(random.uniform(0, 0.06))
-        return process.poll() is None
-    finally:
-        process.kill()
-        process.wait()
+    while len(seen) <= skipped and process.poll() is None:
+        seen.update(path.name for path in (workdir / "checkpoints").glob("*-tmp*"))
+        time.sleep(0.001)
+    time.sleep(random.uniform(0, 0.06))
+    return process.poll() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["at a random moment", "while a checkpoint is written"])
+def test_a_run_killed_ends_bit_identical(moment, undisturbed, data_dir, tmp_path, record_fault):
+    expected, seconds = undisturbed
+    random, log = training.generator(), tmp_path / "log"
+    runs = _killed_often(
+        tmp_path,
+        start=lambda workdir: training.start(training.command(workdir, data_dir), log),
+        killed=functools.partial(_at_a_random_moment, random, seconds)
+        if moment == "at a random moment"
+        else functools.partial(_while_it_saves, random),
+        between=lambda workdir: None,
+        finished=lambda workdir: training.assert_same_run(workdir, expected),
+    )
+    assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
+    record_fault(f"SIGKILL {moment}, {runs} runs", KILLS, "each run ends bit-identical")
 
 
 @pytest.mark.slow
 def test_checkpoints_and_logs_survive_kills_at_any_moment_of_a_save(tmp_path, record_fault):
-    expected, workdir, log = tmp_path / "expected", tmp_path / "run", tmp_path / "log"
+    expected, log = tmp_path / "expected", tmp_path / "log"
     training.finish(training.stand_in(expected), log)
-    random, kills, template = training.generator(), 0, stand_in.state()
-    while kills < KILLS:
-        start = functools.partial(training.start, training.stand_in(workdir), log)
-        kills += _killed_while_it_saves(start, workdir, random)
+    template = stand_in.state()
+
+    def what_is_there_is_whole(workdir):
         steps = run_folder.checkpoints(workdir)
-        if steps:  # what is there is whole
-            assert int(training.final_state(workdir, template).step) == max(steps)
-    training.finish(training.stand_in(workdir), log)
-    training.assert_same_run(workdir, expected, template)
+        assert not steps or int(training.final_state(workdir, template).step) == max(steps)
+
+    runs = _killed_often(
+        tmp_path,
+        start=lambda workdir: training.start(training.stand_in(workdir), log),
+        killed=functools.partial(_while_it_saves, training.generator()),
+        between=what_is_there_is_whole,
+        finished=lambda workdir: training.assert_same_run(workdir, expected, template),
+    )
     assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
-    assert kills >= KILLS
     record_fault(
-        "SIGKILL while a checkpoint is written (stand-in for the model)", kills,
-        "each time the newest restored; end bit-identical",
+        f"SIGKILL while a checkpoint is written (stand-in for the model), {runs} runs", KILLS,
+        "each time the newest restored; each run ends bit-identical",
     )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_a_run_killed_while_it_saves_ends_bit_identical(
-    undisturbed, data_dir, tmp_path, record_fault
-):
-    expected, _ = undisturbed
-    random, workdir, log = training.generator(), tmp_path / "run", tmp_path / "log"
-    start = functools.partial(training.start, training.command(workdir, data_dir), log)
-    kills = sum(_killed_while_it_saves(start, workdir, random) for _ in range(KILLS))
-    training.finish(training.command(workdir, data_dir), log)
-    training.assert_same_run(workdir, expected)
-    assert "Traceback" not in log.read_text() and kills
-    record_fault("SIGKILL while a checkpoint is written", kills, "end bit-identical")
