@@ -72,6 +72,8 @@ def base_config() -> ml_collections.ConfigDict:
     config.search.learning_rate = 0.15  # radians
 
     config.loss = ml_collections.ConfigDict()
+    # Of the KL terms of the ELBO: the shape code's to a standard normal distribution, and the pose
+    # hypotheses' to a uniform one.
     config.loss.kl_weight = 1.0
     config.loss.swap_codes = True  # decode each view from the other view's code
     # Ties the poses of two views together; in units of the squared distance |R - T|_F^2. It must

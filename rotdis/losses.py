@@ -25,6 +25,11 @@ def gaussian_kl(mean: Float[Array, " l"], logvar: Float[Array, " l"]) -> Float[A
     return 0.5 * jnp.sum(jnp.exp(logvar) + mean**2 - 1 - logvar)
 
 
+def uniform_kl(log_weights: Float[Array, " k"]) -> Float[Array, ""]:
+    """Returns KL(q || uniform) in nats of weights that sum to 1: log k less their entropy."""
+    return jnp.log(len(log_weights)) + jnp.sum(jnp.exp(log_weights) * log_weights)
+
+
 def mixture_nll(
     log_weights: Float[Array, " k"],
     rotations: Float[Array, "k 3 3"],

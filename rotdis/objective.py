@@ -17,6 +17,7 @@ Metrics = dict[str, Float[Array, ""]]
 TERMS = (
     "reconstruction",
     "kl",
+    "pose_kl",
     "first_equivariance",
     "equivariance",
     "refinement",
@@ -98,6 +99,8 @@ def loss_and_metrics(
         relative = product(turns[::-1], jnp.swapaxes(turns, -1, -2))
         rotation = code.rotation.reshape(2, count, 3, 3)
         targets = jax.lax.stop_gradient(product(relative, rotation)[::-1]).reshape(-1, 3, 3)
+        pose_kl = jnp.mean(jax.vmap(losses.uniform_kl)(code.posterior.log_weights))
+        loss += config.loss.kl_weight * pose_kl
         tilt = jnp.mean(jax.vmap(losses.tilt)(canonical))
         loss += config.loss.tilt_weight * tilt
         weight, concentration = config.loss.equivariance_weight, config.loss.concentration
@@ -127,6 +130,7 @@ def loss_and_metrics(
             loss += weight / concentration * found
             metrics |= more
         metrics |= {
+            "pose_kl": pose_kl,
             "tilt": tilt,
             "refinement": refinement,
             "pair_acc15": jnp.mean(angles < 15),

@@ -40,6 +40,15 @@ def test_the_kl_term_vanishes_at_the_prior_alone():
     assert losses.gaussian_kl(jnp.full(3, 0.1), jnp.zeros(3)) > 0
 
 
+def test_hypotheses_cost_nothing_if_equal_and_the_logarithm_of_their_number_if_certain():
+    assert losses.uniform_kl(jnp.log(jnp.full(24, 1 / 24))) == pytest.approx(0, abs=1e-6)
+    certain = jax.nn.log_softmax(jnp.zeros(24).at[3].set(200.0))
+    assert losses.uniform_kl(certain) == pytest.approx(np.log(24), rel=1e-6)
+    assert np.all(np.isfinite(jax.grad(losses.uniform_kl)(certain)))
+    half = jax.nn.log_softmax(jnp.full(24, -200.0).at[:2].set(0.0))
+    assert losses.uniform_kl(half) == pytest.approx(np.log(12), rel=1e-6)
+
+
 def test_a_single_certain_hypothesis_costs_its_squared_distance():
     rotation, target = so3.random_uniform(jax.random.key(0), (2,))
     value = losses.mixture_nll(jnp.zeros(1), rotation[None], target, 10.0)

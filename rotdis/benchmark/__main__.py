@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
         path.write_text(json.dumps(results, indent=2) + "\n")
     except (RotdisError, OSError) as error:
         print(f"rotdis.benchmark: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(getattr(error, "exit_status", 1))
     print(f"written: {path}")
 
 
