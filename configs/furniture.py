@@ -21,7 +21,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.volume_channels = 16
     config.pose.width = 48
     config.loss.equivariance_weight, config.loss.tilt_weight = 20.0, 100.0
-    config.frames.synchronize_at = ()  # not measured on these objects yet
     config.eval.symmetries = ("table:C2",)
     config.train.steps = 1200
     config.train.eval_every = 600
