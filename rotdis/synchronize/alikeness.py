@@ -22,9 +22,11 @@ _COARSE = 8  # side of the volumes that are whitened
 # The rest is chosen on ModelNet10's training split: added to the covariance, as a share of its
 # largest eigenvalue (0.1, 0.01, 0.001);
 _SHRINKAGE = 0.01
-# how much less alike, as a share of what the best rotation lacks, is e-fold less likely (0.1, 0.2).
-_SHARPNESS = 0.1
-_FLOOR = 1e-3  # of a likelihood: no single comparison can rule a rotation out
+# the most that a comparison can say against a rotation, as a multiple of what the best one lacks of
+# full likeness (0.5, 1, 3, 100; the first two are as good). By that measure the clearest eighth of
+# pairs of one class is right in 99 %, the least clear in 31 %.
+_CLEAR = 0.5
+_LEAST = 1e-3  # that any pair lacks
 _BLOCK = 64  # objects compared at once with all: bounds the memory at _BLOCK * 24 * N floats
 
 
@@ -36,8 +38,7 @@ def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Pairs:
         neighbours: how many, at most N - 1, each is compared with.
 
     Returns:
-        The pairs; a score is the log-likelihood of that rotation. Of two objects that found each
-        other, the likelihoods are averaged.
+        The pairs; the best rotation's score is 0, and -1 is clearly worse.
     """
     features = _whitened(_smoothed(jnp.asarray(forms, jnp.float32)))
     count, neighbours = len(forms), min(neighbours, len(forms) - 1)
@@ -50,17 +51,15 @@ def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Pairs:
         alikeness.append(np.asarray(alike)[:used])
     alike = np.concatenate(alikeness).reshape(-1, 24).astype(np.float64)
     best = alike.max(axis=1, keepdims=True)
-    likelihood = np.exp((alike - best) / np.maximum(_SHARPNESS * (1 - best), 1e-4))
-    likelihood /= likelihood.sum(axis=1, keepdims=True)
+    scores = -np.minimum((best - alike) / (1 - best + _LEAST), _CLEAR)
     first, second = np.repeat(np.arange(count), neighbours), np.concatenate(second).reshape(-1)
     # Alike are rotate(first, g^-1) and second; scores are of rotate(i, g) and j, i < j.
     _, inverse = group_tables()
-    likelihood = np.where((first < second)[:, None], likelihood[:, inverse], likelihood)
+    scores = np.where((first < second)[:, None], scores[:, inverse], scores)
     pairs = np.sort(np.stack([first, second], axis=1), axis=1)
-    edges, place, times = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(edges), 24))
-    np.add.at(sums, place.ravel(), likelihood)
-    return Pairs(edges, np.log(sums / times[:, None] + _FLOOR))
+    # Two objects that found each other have the same scores twice, up to rounding.
+    edges, place = np.unique(pairs, axis=0, return_index=True)
+    return Pairs(edges, scores[place])
 
 
 def _smoothed(forms: Float[Array, "n s s s"]) -> Float[Array, "n h h h"]:
