@@ -5,19 +5,21 @@ objects at once say more than each alone. Similar ones are compared at rotations
 and chained by those that fit best (`tree`); they are compared again at the cube's 24 (`pairs`), and
 a rotation of the cube is found for each so that the comparisons agree (`solve`); what is left, a
 tilt of some degrees, is taken out by small turns towards the neighbours and towards faces that are
-parallel to the axes (`refine`).
+parallel to the axes (`refine`). The second comparison is of the objects as they are and of objects
+stretched towards one box, since a tall cupboard should not lie down to be like a broad one
+(`proportions`).
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from scipy import sparse
 from scipy.spatial.transform import Rotation
 
 from rotdis.geometry import so3
 from rotdis.synchronize import fields as fields_
-from rotdis.synchronize import refine, solve, tree
+from rotdis.synchronize import proportions, refine, solve, tree
 from rotdis.synchronize.pairs import Pairs, group_tables, nearest
 
 NEIGHBOURS = 8
@@ -25,6 +27,8 @@ NEIGHBOURS = 8
 # where shapes differ; near ones are sharp, for the tilt.
 _FAR, _NEAR, _NEAREST = 0.375, 0.08, 0.04
 _FINE = 32  # side of the grids on which the last degrees are refined
+# How far objects are stretched towards one box where they are compared, besides as they are.
+_AMOUNTS = (0.5, 1.0)
 _ROUNDS = 2  # of comparing, solving and refining: a tilt taken out makes comparisons sharper
 _AGREE = 15.0  # degrees: frames so near are one
 _CANDIDATES = 1000  # frames among which the commonest is looked for
@@ -65,9 +69,10 @@ def synchronize(
     far, near = (fields_.distance_fields(voxels, decay) for decay in (_FAR, _NEAR))
     solids = fields_.solids(voxels)
     forms = fields_.turned(far, before)
-    turns = tree.first_turns(forms, nearest(forms, neighbours).edges) @ before
+    turns = tree.first_turns(forms, nearest(forms[:, None], neighbours).edges) @ before
     for _ in range(_ROUNDS):
-        pairs = nearest(fields_.turned(far, turns), neighbours)
+        compared = [fields_.turned(far, turns), *_stretched(voxels, turns)]
+        pairs = nearest(np.stack(compared, axis=1), neighbours)
         chosen, component = solve.solve(len(turns), *pairs)
         weights = _weights(pairs, chosen)
         turns = refine.refine(near, solids, so3.cube_group()[chosen] @ turns, weights)
@@ -81,6 +86,20 @@ def synchronize(
         change = before[members] @ np.swapaxes(turns[members], 1, 2)
         turns[members] = _commonest(change) @ turns[members]
     return Synchronized(turns, component, pairs.edges)
+
+
+def _stretched(
+    voxels: np.ndarray, rotations: Float[np.ndarray, "n 3 3"]
+) -> list[UInt8[np.ndarray, "n 16 16 16"]]:
+    """Returns the far-reaching fields of turned objects, stretched half-way and all the way."""
+    turned = fields_.turned(_as_bytes(voxels), rotations)
+    return [
+        fields_.distance_fields(proportions.stretched(turned, amount), _FAR) for amount in _AMOUNTS
+    ]
+
+
+def _as_bytes(voxels: np.ndarray) -> UInt8[np.ndarray, "n d d d"]:
+    return voxels if voxels.dtype == np.uint8 else np.rint(voxels * 255).astype(np.uint8)
 
 
 def _weights(pairs: Pairs, chosen: Int[np.ndarray, " n"]) -> sparse.csr_array:
@@ -112,9 +131,7 @@ def agreement(voxels: np.ndarray, synchronized: Synchronized) -> Float[np.ndarra
         voxels: what was synchronized.
         synchronized: the result.
     """
-    full = 255 if voxels.dtype == np.uint8 else 1
-    scaled = voxels if full == 255 else np.rint(voxels * 255).astype(np.uint8)
-    occupied = fields_.turned(scaled, synchronized.rotations) > 127
+    occupied = fields_.turned(_as_bytes(voxels), synchronized.rotations) > 127
     total, count = np.zeros(len(voxels)), np.zeros(len(voxels))
     for i, j in synchronized.edges:
         union = np.count_nonzero(occupied[i] | occupied[j])

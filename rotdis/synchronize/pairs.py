@@ -37,46 +37,50 @@ class Pairs(NamedTuple):
     scores: Float[np.ndarray, "e 24"]
 
 
-def nearest(fields: UInt8[np.ndarray, "n 16 16 16"], count: int) -> Pairs:
+def nearest(fields: UInt8[np.ndarray, "n f 16 16 16"], count: int) -> Pairs:
     """Returns each object's nearest neighbours, at the best of the cube's rotations.
 
     A score is exp(-2 d^2 / (s_i s_j)), d the Euclidean distance of the fields and s the distance to
     an object's fourth neighbour: the self-tuning affinity of Zelnik-Manor and Perona, "Self-Tuning
-    Spectral Clustering" (NeurIPS 2004). So near neighbours decide, wherever there are any.
+    Spectral Clustering" (NeurIPS 2004). So near neighbours decide, wherever there are any. Of
+    several fields it is the mean, so that one which tells is not outvoted by those that do not.
 
     Args:
-        fields: `fields.distance_fields`, turned as the objects are to be compared.
+        fields: F `fields.distance_fields` of each object, turned as objects are to be compared.
+            Neighbours are those at the least sum of squared distances.
         count: k, neighbours of each object; a pair is listed once.
     """
     number = len(fields)
     if number < 2:
         return Pairs(np.zeros((0, 2), int), np.zeros((0, 24)))
-    flat = fields.reshape(number, -1).astype(np.float32) / 255
+    flat = fields.reshape(*fields.shape[:2], -1).astype(np.float32) / 255
     shortlist = _shortlist(flat)
     everything = padded(1 << 30, flat)[0]
-    squares: dict[tuple[int, int], np.ndarray] = {}
-    scale = np.ones(number)
+    squares: dict[tuple[int, int], np.ndarray] = {}  # (fields, 24) of a pair
+    scale = np.ones(flat.shape[:2])
     for start in range(0, number, _CHUNK):
         index = np.arange(start, min(start + _CHUNK, number))
         chunk = padded(_CHUNK, flat[index], shortlist[index])
         distances = np.asarray(_shortlisted(chunk[0], everything, chunk[1]))
         for i, row in zip(index, distances, strict=False):
-            best = np.where(shortlist[i] == i, np.inf, row.min(axis=0))
-            order = np.argsort(best, kind="stable")[: min(count, number - 1)]
-            scale[i] = best[order[min(_SCALE_RANK, len(order)) - 1]]
+            others = np.flatnonzero(shortlist[i] != i)
+            row = row[:, :, others]
+            order = np.argsort(row.sum(axis=0).min(axis=0), kind="stable")[:count]
+            rank = min(_SCALE_RANK, len(order)) - 1
+            scale[i] = np.sort(row.min(axis=1)[:, order], axis=1)[:, rank]
             for column in order:
-                j = int(shortlist[i, column])
-                values = row[:, column] if i < j else row[_inverses(), column]
+                j = int(shortlist[i, others[column]])
+                values = row[:, :, column] if i < j else row[:, _inverses(), column]
                 squares[min(int(i), j), max(int(i), j)] = values
     edges = np.array(sorted(squares))
     values = np.stack([squares[i, j] for i, j in edges.tolist()]).astype(np.float64)
     # Copies of one part are at no distance at all; then the others must not count for nothing.
-    scale = np.maximum(scale, _SMALLEST_SCALE * np.mean(np.sum(flat**2, axis=1)))
-    unit = np.sqrt(scale[edges[:, 0]] * scale[edges[:, 1]])
-    return Pairs(edges, np.exp(-_SHARPNESS * values / unit[:, None]))
+    scale = np.maximum(scale, _SMALLEST_SCALE * np.mean(np.sum(flat**2, axis=2), axis=0))
+    unit = np.sqrt(scale[edges[:, 0]] * scale[edges[:, 1]])[..., None]
+    return Pairs(edges, np.exp(-_SHARPNESS * values / unit).mean(axis=1))
 
 
-def _shortlist(flat: Float[np.ndarray, "n v"]) -> Int[np.ndarray, "n s"]:
+def _shortlist(flat: Float[np.ndarray, "n f v"]) -> Int[np.ndarray, "n s"]:
     """Returns for each object those whose distances to the landmarks are most like its own."""
     number = len(flat)
     if number <= _LANDMARKS:
@@ -95,23 +99,29 @@ def _shortlist(flat: Float[np.ndarray, "n v"]) -> Int[np.ndarray, "n s"]:
 
 
 @jax.jit
-def _profile(chosen: Float[Array, "b v"], landmarks: Float[Array, "m v"]) -> Float[Array, "b m"]:
-    return jax.lax.map(lambda one: jnp.sqrt(_distances(one, landmarks).min(axis=0)), chosen)
+def _profile(
+    chosen: Float[Array, "b f v"], landmarks: Float[Array, "m f v"]
+) -> Float[Array, "b m"]:
+    def of_one(one):
+        return jnp.sqrt(_distances(one, landmarks).sum(axis=0).min(axis=0))
+
+    return jax.lax.map(of_one, chosen)
 
 
 @jax.jit
 def _shortlisted(
-    chosen: Float[Array, "b v"], flat: Float[Array, "n v"], shortlist: Int[Array, "b s"]
-) -> Float[Array, "b 24 s"]:
+    chosen: Float[Array, "b f v"], flat: Float[Array, "n f v"], shortlist: Int[Array, "b s"]
+) -> Float[Array, "b f 24 s"]:
     return jax.lax.map(lambda pair: _distances(pair[0], flat[pair[1]]), (chosen, shortlist))
 
 
-def _distances(one: Float[Array, " v"], others: Float[Array, "m v"]) -> Float[Array, "24 m"]:
+def _distances(one: Float[Array, "f v"], others: Float[Array, "m f v"]) -> Float[Array, "f 24 m"]:
     """Returns squared distances of an object, turned by each g of the cube's group, to others."""
-    copies = resample.cube_copies(one.reshape(1, *(SIDE,) * 3))[0]  # turned by the inverses
-    copies = copies.reshape(24, -1)[_inverses()]
-    common = jnp.matmul(copies, others.T, precision="highest")
-    return jnp.maximum(jnp.sum(one**2) + jnp.sum(others**2, axis=1) - 2 * common, 0)
+    copies = resample.cube_copies(one.reshape(-1, *(SIDE,) * 3))  # turned by the inverses
+    copies = copies.reshape(len(one), 24, -1)[:, _inverses()]
+    common = jnp.einsum("fgv,mfv->fgm", copies, others, precision="highest")
+    squares = jnp.sum(one**2, axis=1)[:, None] + jnp.sum(others**2, axis=2).T
+    return jnp.maximum(squares[:, None] - 2 * common, 0)
 
 
 def _inverses() -> Int[np.ndarray, " 24"]:
