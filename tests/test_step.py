@@ -123,18 +123,17 @@ def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(single, model, con
     x = resident.unpack(jnp.asarray(packed), config.data.resolution, config.data.partial)
     key = jax.random.fold_in(jax.random.key(config.seed + 1), 3)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(BATCH))
-    plain = jax.jit(
-        jax.grad(
-            lambda params: jnp.mean(
-                jnp.stack(
-                    [
-                        objective.loss_and_metrics(params, model, config, x[part], keys[part])[0]
-                        for part in (slice(0, BATCH // 2), slice(BATCH // 2, None))
-                    ]
-                )
-            )
-        )
-    )(state.params)
+
+    @jax.jit
+    @jax.grad
+    def gradient(params, x, keys):
+        return objective.loss_and_metrics(params, model, config, x, keys)[0]
+
+    halves = [
+        gradient(state.params, x[part], keys[part])
+        for part in (slice(0, BATCH // 2), slice(BATCH // 2, None))
+    ]
+    plain = jax.tree.map(lambda one, two: (one + two) / 2, *halves)
     assert _relative_difference(single[0], plain) < 1e-5
 
 
@@ -147,10 +146,14 @@ def test_odd_objects_and_odd_parameters_have_finite_losses_and_gradients(on_one,
         assert not degenerate.bad((gradients, metrics)), name
 
 
-def test_a_step_moves_parameters_and_their_average_and_counts(model, config, state, packed):
-    mesh = jax.make_mesh((1,), (step.AXIS,), axis_types=(AxisType.Auto,))
-    run = jax.jit(step.make_train_step(model, config, mesh))
-    after, metrics = run(run(state, packed)[0], packed)
+@pytest.fixture(scope="module")
+def compiled_step(model, config, state, packed):
+    mesh = jax.make_mesh((1,), (step.AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+    return jax.jit(step.make_train_step(model, config, mesh)).lower(state, packed).compile()
+
+
+def test_a_step_moves_parameters_and_their_average_and_counts(compiled_step, state, packed):
+    after, metrics = compiled_step(compiled_step(state, packed)[0], packed)
     assert int(after.step) == 2
     assert float(metrics["learning_rate"]) > 0
 
@@ -163,13 +166,11 @@ def test_a_step_moves_parameters_and_their_average_and_counts(model, config, sta
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="of the CPU's compiler")
-def test_samples_are_located_once_for_their_eight_neighbours(model, config, state, packed):
+def test_samples_are_located_once_for_their_eight_neighbours(compiled_step):
     """Left to itself, XLA located them anew for each neighbour: a tenth of the step's time."""
-    mesh = jax.make_mesh((1,), (step.AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
-    run = jax.jit(step.make_train_step(model, config, mesh))
     gathers, floors = collections.Counter(), collections.Counter()
     operation = None
-    for line in run.lower(state, packed).compile().as_text().splitlines():
+    for line in compiled_step.as_text().splitlines():
         if line.startswith("%"):
             operation = line.split()[0]
         gathers[operation] += " gather(" in line
