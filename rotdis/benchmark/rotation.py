@@ -121,7 +121,7 @@ def check_agreement(functions: dict[str, Callable[[], Any]]) -> None:
                 raise Disagreement(f"{name} has shape {theirs.shape}, not {ours.shape}")
             tolerance = _TOLERANCE_OF_ROTATION if ours.shape[1:] == (3, 3) else _TOLERANCE
             error = np.linalg.norm(theirs - ours) / np.linalg.norm(ours)
-            if not error <= tolerance:  # nor is NaN
+            if not error <= tolerance:  # NaN is not within it
                 raise Disagreement(f"{name} differs from rotdis by {error:.1e} (relative)")
 
 

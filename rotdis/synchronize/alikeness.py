@@ -27,8 +27,7 @@ _STRETCHED = 0.7
 # added to the covariance, as a share of its largest eigenvalue (0.1, 0.01, 0.001);
 _SHRINKAGE = 0.01
 # the most that a comparison can say against a rotation, as a multiple of what the best one lacks of
-# full likeness (0.5, 1, 3, 100; the first two are as good). By that measure the clearest eighth of
-# pairs of one class is right in 99 %, the least clear in 31 %.
+# full likeness (0.5, 1, 3, 100; the first two are as good): a larger share is more often right.
 _CLEAR = 0.5
 _LEAST = 1e-3  # that any pair lacks
 _BLOCK = 64  # objects compared at once with all: bounds the memory at _BLOCK * 24 * N floats
@@ -42,7 +41,7 @@ def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Pairs:
         neighbours: how many, at most N - 1, each is compared with.
 
     Returns:
-        The pairs; the best rotation's score is 0, and -1 is clearly worse.
+        The pairs; the best rotation's score is 0, that of clearly worse ones -`_CLEAR`.
     """
     forms = proportions.stretched(np.asarray(forms, np.float32), _STRETCHED)
     features = _whitened(_smoothed(jnp.asarray(forms)))

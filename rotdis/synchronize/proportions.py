@@ -21,7 +21,7 @@ def stretched(volumes: Num[np.ndarray, "n d d d"], amount: float) -> Num[np.ndar
         amount: 1 for extents that are all the same, 0 for unchanged ones; between the two the
             factor's logarithm is proportional to it.
     """
-    number, side = volumes.shape[:2]
+    side = volumes.shape[1]
     centres = np.arange(side) - (side - 1) / 2
     matrices = []
     for axis in (1, 2, 3):

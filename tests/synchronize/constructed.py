@@ -17,6 +17,23 @@ def corner(rng: np.random.Generator | None = None) -> np.ndarray:
     return grid
 
 
+def step(sides: tuple[int, int, int]) -> np.ndarray:
+    """A box without symmetry, a step in front and a recess at one side, of any proportions."""
+    grid = np.zeros((32,) * 3, np.float32)
+    box = grid[tuple(slice((32 - side) // 2, (32 + side) // 2) for side in sides)]
+    width, depth, height = sides
+    box[:] = 1
+    box[width // 2 :, :, height // 3 :] = 0
+    box[:, depth - depth // 4 :, : height // 2] = 0
+    return grid
+
+
+# Sides of steps of which a comparison of overlaps would lay the long ones along each other.
+PROPORTIONS = (
+    (24, 12, 12), (12, 24, 12), (12, 12, 24), (24, 24, 12), (12, 24, 24), (24, 12, 24),
+)  # fmt: skip
+
+
 def slab() -> np.ndarray:
     """A box of three different sides: half turns about all axes are its symmetries."""
     grid = np.zeros((32,) * 3, np.float32)

@@ -2,8 +2,10 @@
 
 import jax.numpy as jnp
 import numpy as np
+from synchronize.constructed import PROPORTIONS, step
 
 from rotdis.geometry import resample, so3
+from rotdis.synchronize import fields
 from rotdis.synchronize.alikeness import compare
 from rotdis.synchronize.solve import solve
 
@@ -37,6 +39,14 @@ def test_turned_objects_are_compared_at_the_rotation_between_them():
     assert (scores.argmax(1) == between).mean() > 0.9
     turns, _ = solve(8, edges, scores)
     assert len(set(_index(GROUP[turns] @ GROUP[scramble]))) == 1
+
+
+def test_proportions_do_not_mislead():
+    scramble = GROUP[np.random.default_rng(6).integers(0, 24, len(PROPORTIONS))]
+    forms = fields.solids(np.stack([step(sides) for sides in PROPORTIONS]))
+    pairs = compare(fields.turned(forms, scramble) / 255, 5)
+    turns, _ = solve(len(scramble), *pairs)
+    assert len(set(_index(GROUP[turns] @ scramble))) == 1
 
 
 def test_the_frames_that_objects_come_in_change_nothing_but_the_rotations():

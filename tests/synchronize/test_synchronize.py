@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from synchronize.constructed import angles, column, corner, slab
+from synchronize.constructed import PROPORTIONS, angles, column, corner, slab, step
 
 from rotdis import synchronize
 from rotdis.geometry import so3
@@ -36,6 +36,13 @@ def test_a_family_turned_by_the_cube_and_tilted_agrees():
     assert np.allclose(np.linalg.det(result.rotations), 1)
     assert (result.component == 0).all()
     assert synchronize.agreement(voxels, result).min() > 0.5
+
+
+def test_objects_of_other_proportions_stand_alike_and_do_not_lie_down():
+    planted = _planted(len(PROPORTIONS), np.random.default_rng(0))
+    voxels = _as_they_came([step(sides) for sides in PROPORTIONS], planted)
+    result = synchronize.synchronize(voxels, np.broadcast_to(np.eye(3), (len(planted), 3, 3)))
+    assert angles(result.rotations @ planted).max() < 10
 
 
 @pytest.mark.parametrize("shape", [slab, column])
