@@ -117,23 +117,24 @@ def _gather(
         across = (x - middle[0]) * steepest[0] + (y - middle[1]) * steepest[1]
         z = jnp.ceil(middle[2] - across / steepest[2] - 1 / jnp.abs(steepest[2]))
         for k in range(3):
-            total += _candidate(flat, [x, y, z + k], strides, rotation, points)
+            total += _candidate(flat, [x, y, z + k], strides, rotation)
     return total.reshape(cotangent.shape)
 
 
+@jax.jit  # traced once for all candidates
 def _candidate(
     flat: Float[Array, "n ..."],
     place: list[Float[Array, "d d d"]],
     strides: Int[Array, " 3"],
     rotation: Float[Array, "3 3"],
-    points: Float[np.ndarray, " d"],
 ) -> Float[Array, "d d d ..."]:
     """Returns one gradient of `flat` for every voxel, times the weight with which it counts there.
 
     `place` is its index along each of the target's axes, outside the grid too; the strides in
     `flat` and the rows of the rotation are in the order of these axes.
     """
-    size = len(points)
+    size = place[0].shape[0]
+    points = trilinear.axis_points(size)
     inside = [(index >= 0) & (index < size) for index in place]
     weight = (inside[0] & inside[1] & inside[2]).astype(jnp.float32)
     parts = trilinear.split(rotation)
