@@ -26,7 +26,9 @@ _MODEL = {"data.resolution"} | {
     if key != "refine_steps"
 }
 # What determines a training run besides: with another value it would be another run. (Where the
-# data are kept, what is logged, and how long it runs may change under way.)
+# data are kept, what is logged, how long it runs, and with it when frames are found, may change
+# under way.)
+_CHANGEABLE = ("dir", "workers", "loader", "num_test", "aligned", "synchronize_at")
 _RUN = (
     _MODEL
     | {"seed", "train.batch_size", "train.ema_decay"}
@@ -34,7 +36,7 @@ _RUN = (
         f"{section}.{key}"
         for section in ("data", "frames", "loss", "optimizer", "search")
         for key in base_config()[section]
-        if key not in ("dir", "workers", "loader", "num_test", "aligned")
+        if key not in _CHANGEABLE
     }
 )
 

@@ -31,6 +31,12 @@ def test_another_run_is_refused_and_the_differing_keys_named(tmp_path):
     other = tiny_config()
     other.data.dir, other.train.log_every, other.data.loader = "elsewhere", 5, "tfdata"
     run_folder.check_same_run(tmp_path, other)
+    other.train.steps, other.frames.synchronize_at = 4000, (0.25, 0.5)  # prolonged
+    run_folder.check_same_run(tmp_path, other)
+    other.frames.neighbours = 3
+    with pytest.raises(CheckpointError, match="frames.neighbours"):
+        run_folder.check_same_run(tmp_path, other)
+    other.frames.neighbours = tiny_config().frames.neighbours
     other.data.source = "other.npz"
     run_folder.check_same_model(tmp_path, other)
 
