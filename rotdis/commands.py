@@ -1,5 +1,6 @@
 """What each mode of the command line does, in terms of the library."""
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -101,7 +102,8 @@ def evaluate_run(
 
     Args:
         workdir: a training run's folder.
-        config: says which data to evaluate on; the run's own by default.
+        config: says on which data to evaluate, and how long poses are searched or refined; the
+            run's own by default.
 
     Returns:
         (model, data, evaluation), for the report.
@@ -111,6 +113,9 @@ def evaluate_run(
         config = model.config
     else:
         run_folder.check_same_model(workdir, config)
+        own = copy.deepcopy(model.config)
+        own.pose, own.search = config.pose, config.search
+        model = Model(own, model.params)
     data = prepare.prepare(config.data)
     if not len(data.test):
         raise ConfigError(f"{config.data.source or config.data.dataset}: has no test split")

@@ -1,9 +1,12 @@
 """Which model a mode uses, and where it writes."""
 
+import types
+
 import pytest
+from tiny import tiny_config
 
 pytest.importorskip("igl")
-from rotdis import align, commands, gallery, inference, packaged  # noqa: E402
+from rotdis import align, commands, gallery, inference, packaged, run_folder  # noqa: E402
 from rotdis.errors import CheckpointError, RotdisError  # noqa: E402
 from rotdis.packaged import export  # noqa: E402
 
@@ -40,6 +43,27 @@ def test_a_model_that_is_no_folder_needs_to_be_told_where(written, tmp_path, mon
             commands.run("generate", None, str(model))
         commands.run("generate", None, str(model), output=str(tmp_path / "out"))
     assert written == [tmp_path / "out"] * 2
+
+
+def test_an_evaluation_searches_and_refines_poses_as_its_configuration_says(tmp_path, monkeypatch):
+    class Evaluated(Exception):
+        pass
+
+    def evaluated(model, *_, **__):
+        raise Evaluated(model.config.pose.refine_steps, model.config.search.steps)
+
+    saved, given = tiny_config(), tiny_config()
+    saved.train.steps, given.pose.refine_steps, given.search.steps = 7, 3, 5
+    run_folder.save_config(tmp_path, saved)
+    data = types.SimpleNamespace(train=(), validation=(), test=("object",))
+    monkeypatch.setattr(inference, "load_run", lambda _: inference.Model(saved, {}))
+    monkeypatch.setattr(commands.prepare, "prepare", lambda _: data)
+    monkeypatch.setattr(commands.evaluate, "evaluate", evaluated)
+    for config, expected in ((None, (0, saved.search.steps)), (given, (3, 5))):
+        with pytest.raises(Evaluated) as info:
+            commands.run("evaluate", config, str(tmp_path))
+        assert info.value.args == expected
+    assert saved.pose.refine_steps == 0
 
 
 @pytest.mark.parametrize("mode", ["evaluate", "report", "export"])
