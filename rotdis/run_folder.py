@@ -26,9 +26,7 @@ _MODEL = {"data.resolution"} | {
     if key != "refine_steps"
 }
 # What determines a training run besides: with another value it would be another run. (Where the
-# data are kept, what is logged, how long it runs, and with it when frames are found, may change
-# under way.)
-_CHANGEABLE = ("dir", "workers", "loader", "num_test", "aligned", "synchronize_at")
+# data are kept, what is logged, and how long it runs may change under way.)
 _RUN = (
     _MODEL
     | {"seed", "train.batch_size", "train.ema_decay"}
@@ -36,7 +34,7 @@ _RUN = (
         f"{section}.{key}"
         for section in ("data", "frames", "loss", "optimizer", "search")
         for key in base_config()[section]
-        if key not in _CHANGEABLE
+        if key not in ("dir", "workers", "loader", "num_test", "aligned")
     }
 )
 
@@ -124,10 +122,13 @@ def _damaged(path: Path, damage: str) -> CheckpointError:
 def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
     """Makes sure that a workdir's run is one of this configuration.
 
+    A run of other length may find its frames at other shares of it.
+
     Raises:
         CheckpointError: it holds another; the message names the keys that differ.
     """
-    _compare(workdir, config, _RUN)
+    prolonged = _lookup(load_config(workdir), "train.steps") != config.train.steps
+    _compare(workdir, config, _RUN - ({"frames.synchronize_at"} if prolonged else set()))
 
 
 def check_same_model(workdir: str | Path, config: ml_collections.ConfigDict) -> None:

@@ -53,7 +53,7 @@ def test_an_evaluation_searches_and_refines_poses_as_its_configuration_says(tmp_
         raise Evaluated(model.config.pose.refine_steps, model.config.search.steps)
 
     saved, given = tiny_config(), tiny_config()
-    saved.train.steps, given.pose.refine_steps, given.search.steps = 7, 3, 5
+    given.pose.refine_steps, given.search.steps = 3, 5
     run_folder.save_config(tmp_path, saved)
     data = types.SimpleNamespace(train=(), validation=(), test=("object",))
     monkeypatch.setattr(inference, "load_run", lambda _: inference.Model(saved, {}))

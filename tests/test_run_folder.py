@@ -31,14 +31,21 @@ def test_another_run_is_refused_and_the_differing_keys_named(tmp_path):
     other = tiny_config()
     other.data.dir, other.train.log_every, other.data.loader = "elsewhere", 5, "tfdata"
     run_folder.check_same_run(tmp_path, other)
-    other.train.steps, other.frames.synchronize_at = 4000, (0.25, 0.5)  # prolonged
-    run_folder.check_same_run(tmp_path, other)
-    other.frames.neighbours = 3
-    with pytest.raises(CheckpointError, match="frames.neighbours"):
-        run_folder.check_same_run(tmp_path, other)
-    other.frames.neighbours = tiny_config().frames.neighbours
     other.data.source = "other.npz"
     run_folder.check_same_model(tmp_path, other)
+
+
+def test_a_run_of_another_length_may_find_frames_at_other_shares_of_it(tmp_path):
+    run_folder.save_config(tmp_path, tiny_config())
+    other = tiny_config()
+    other.frames.synchronize_at = (0.25, 0.5)
+    with pytest.raises(CheckpointError, match="frames.synchronize_at"):
+        run_folder.check_same_run(tmp_path, other)
+    other.train.steps *= 2
+    run_folder.check_same_run(tmp_path, other)
+    other.frames.neighbours += 1
+    with pytest.raises(CheckpointError, match="frames.neighbours"):
+        run_folder.check_same_run(tmp_path, other)
 
 
 @pytest.mark.parametrize(
