@@ -1,5 +1,8 @@
 """Pose inference: 24 hypotheses on SO(3) from one small network, equivariant by construction."""
 
+import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +17,9 @@ from rotdis.models import blocks
 # Of the density whose mode is the inferred pose. Chosen on ModelNet10's validation split among 1,
 # 2.5, 5, 10 and 20; all of them found more poses than the largest weight alone.
 MODE_CONCENTRATION = 5.0
+
+# Objects at a time, on a CPU: the features of more fall out of its caches.
+_CHUNK_CPU = 4
 
 _NUMBERS = {"6d": 6, "svd": 9}  # that a residual rotation is written in
 
@@ -78,11 +84,15 @@ class PoseNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b d d d"]) -> PosePosterior:
-        batch = len(x)
-        copies = resample.cube_copies(blocks.pool(x, self.grid))
-        copies = copies.reshape(batch * 24, *copies.shape[2:])
-        output = _Trunk(1 + _NUMBERS[self.residual], self.width, self.dtype)(copies)
-        output = output.reshape(batch, 24, -1)
+        volumes = blocks.pool(x, self.grid)
+        trunk = _Trunk(1 + _NUMBERS[self.residual], self.width, self.dtype)
+        if self.is_initializing():
+            trunk(volumes)
+        trunk, variables = trunk.unbind()
+        judge = functools.partial(jax.jit(trunk.apply), variables)
+        output = jax.lax.platform_dependent(
+            volumes, cpu=functools.partial(_in_chunks, judge), default=judge
+        )
         return PosePosterior(
             rotations=jnp.einsum(
                 "gij,bgjk->bgik",
@@ -94,8 +104,20 @@ class PoseNetwork(nn.Module):
         )
 
 
+def _in_chunks(judge: Callable, volumes: Float[Array, "b d d d"]) -> Float[Array, "b 24 k"]:
+    """Applies a function to a few volumes at a time, in the backward pass too.
+
+    There, what the forward pass computed is computed again, which is faster than to fetch it from
+    memory.
+    """
+    size = math.gcd(len(volumes), _CHUNK_CPU)
+    chunks = volumes.reshape(-1, size, *volumes.shape[1:])
+    output = jax.lax.map(jax.checkpoint(judge), chunks)
+    return output.reshape(len(volumes), *output.shape[2:])
+
+
 class _Trunk(nn.Module):
-    """Volume -> a few numbers, small at the start.
+    """Volumes -> a few numbers for every copy of each, small at the start.
 
     Windows that overlap by half, at every scale: patches of 4^3 voxels, then twice 2^3 cells.
     """
@@ -105,18 +127,21 @@ class _Trunk(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n d d d"]) -> Float[Array, "n k"]:
-        features = blocks.space_to_depth(x[..., None].astype(self.dtype), 4)
+    def __call__(self, volumes: Float[Array, "b d d d"]) -> Float[Array, "b 24 k"]:
+        copies = resample.cube_copies(volumes.astype(self.dtype))
+        copies = copies.reshape(-1, *volumes.shape[1:], 1)
+        features = blocks.space_to_depth(copies, 4)
         features = nn.Dense(self.width, dtype=self.dtype)(features)
         for factor in (2, 3):
             features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))
             features = nn.Dense(factor * self.width, dtype=self.dtype)(blocks.windows(features))
         features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))
-        features = nn.Dense(4 * self.width, dtype=self.dtype)(features.reshape(len(x), -1))
+        features = nn.Dense(4 * self.width, dtype=self.dtype)(features.reshape(len(copies), -1))
         features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))
         # Small last weights: at the start every residual is close to the identity.
         small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
-        return nn.Dense(self.outputs, kernel_init=small, dtype=jnp.float32)(features)
+        output = nn.Dense(self.outputs, kernel_init=small, dtype=jnp.float32)(features)
+        return output.reshape(len(volumes), 24, -1)
 
 
 def _near_identity(numbers: Float[Array, "... k"], residual: str) -> Float[Array, "... 3 3"]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rotdis.geometry import resample, so3
+from rotdis.models import pose
 from rotdis.models.pose import PoseNetwork, PosePosterior
 
 NETWORK = PoseNetwork(grid=16, width=8)
@@ -81,3 +82,26 @@ def test_empty_and_full_grids_have_finite_poses_and_gradients(params, value):
     result, gradient = jax.value_and_grad(objective)(params)
     assert np.isfinite(result)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("count", [1, 6, 8])
+def test_a_few_objects_at_a_time_have_the_values_and_gradients_of_all_at_once(count):
+    def judge(volumes, weights):
+        return jnp.tanh(jnp.einsum("bxyz,xyzgk->bgk", volumes, weights))
+
+    def total(weights, function):
+        values = function(weights)
+        return jnp.sum(values**2), values
+
+    objects = _objects(count)
+    weights = 0.02 * jax.random.normal(jax.random.key(3), (16, 16, 16, 24, 2))
+    once, chunks = (
+        jax.value_and_grad(total, has_aux=True)(weights, function)
+        for function in (
+            lambda weights: judge(objects, weights),
+            lambda weights: pose._in_chunks(lambda some: judge(some, weights), objects),
+        )
+    )
+    assert float(jnp.std(once[0][1])) > 0.1
+    np.testing.assert_allclose(chunks[0][1], once[0][1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(chunks[1], once[1], rtol=1e-4, atol=1e-3)
