@@ -1,7 +1,6 @@
 """Pose inference: 24 hypotheses on SO(3) from one small network, equivariant by construction."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rotdis.geometry import resample, so3
+from rotdis.geometry import batching, resample, so3
 from rotdis.models import blocks
 
 # Of the density whose mode is the inferred pose. Chosen on ModelNet10's validation split among 1,
@@ -110,7 +109,7 @@ def _in_chunks(judge: Callable, volumes: Float[Array, "b d d d"]) -> Float[Array
     There, what the forward pass computed is computed again, which is faster than to fetch it from
     memory.
     """
-    size = math.gcd(len(volumes), _CHUNK_CPU)
+    size = batching.largest_divisor(len(volumes), _CHUNK_CPU)
     chunks = volumes.reshape(-1, size, *volumes.shape[1:])
     output = jax.lax.map(jax.checkpoint(judge), chunks)
     return output.reshape(len(volumes), *output.shape[2:])
