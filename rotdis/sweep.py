@@ -151,6 +151,8 @@ def plot(rows: list[Row], path: Path) -> None:
     for axis, kind in zip(axes, kinds, strict=True):
         for method, (color, style) in _STYLES.items():
             mine = [r for r in rows if r.method == method and r.rotations in (kind, "none")]
+            if not mine:
+                continue
             sizes = sorted({row.latent_size for row in mine})
             means = [np.mean([r.sse for r in mine if r.latent_size == size]) for size in sizes]
             axis.plot(sizes, means, style, color=color, marker="o", markersize=4, label=method)
