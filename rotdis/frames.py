@@ -4,8 +4,7 @@ Two views of an object tie its own poses together, but little in the ELBO draws 
 one frame: a decoder that knows a class in two frames explains both. So now and then the canonical
 forms of the training objects are turned until their faces are parallel to the grid, and compared;
 the frames that agree with most comparisons (`synchronize.solve`) decide from then on between
-the pose network's hypotheses, each the more, the more of its object's comparisons agree with it. No
-label and no aligned data has a part in it.
+the pose network's hypotheses. No label and no aligned data has a part in it.
 """
 
 import functools
@@ -32,9 +31,6 @@ from rotdis.synchronize import alikeness, solve
 
 _BATCH = 32  # objects at a time
 _STEPS, _RATE = 25, 0.05  # of Adam, in radians, on an object's tilt
-# Of an object's share of agreeing comparisons, the power that weighs its target: classifiers of
-# frames learned better with it than without, or from targets above a threshold (docs/frames.md).
-_SURENESS = 4
 
 
 class Synchronizer:
@@ -67,12 +63,10 @@ class Synchronizer:
         params = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema_params)
         found, forms = canonical_forms(config, params, self._split, chosen, int(state.step))
         pairs = alikeness.compare(forms, config.frames.neighbours)
-        answer, _ = solve.solve(len(found), pairs.edges, pairs.scores)
-        sure = solve.agreement(answer, pairs.edges, pairs.scores) ** _SURENESS
+        turns = so3.cube_group()[solve.solve(len(found), pairs.edges, pairs.scores)[0]]
         # x = rotate(c, F), and the common form is rotate(c, turn).
-        turned_back = so3.cube_group()[answer].swapaxes(-1, -2)
         frames = np.zeros(state.frames.shape, np.float32)
-        frames[: len(found)] = sure[:, None, None] * (found @ turned_back)
+        frames[: len(found)] = found @ turns.swapaxes(-1, -2)
         if jax.process_count() > 1:  # each has found them; the first one's, to the bit, hold
             frames = multihost_utils.broadcast_one_to_all(frames)
         return state.replace(

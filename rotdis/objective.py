@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from rotdis import losses
 from rotdis.geometry import resample, so3
@@ -124,11 +124,9 @@ def loss_and_metrics(
         angles = jnp.rad2deg(so3.geodesic_distance(code.rotation, targets))
         weights = jnp.exp(code.posterior.log_weights)
         if frames is not None:
-            # |F|_F^2 = 3, so this is w of w F.
-            sure = jnp.sqrt(jnp.sum(frames**2, axis=(-2, -1)) / 3)
-            unscaled = frames / jnp.maximum(sure, 1e-6)[:, None, None]
-            wanted = product(turns, unscaled).reshape(-1, 3, 3)
-            found, more = _frame_terms(code, wanted, jnp.tile(sure, 2), concentration)
+            known = jnp.any(frames != 0, axis=(-2, -1))
+            wanted = product(turns, frames).reshape(-1, 3, 3)
+            found, more = _frame_terms(code, wanted, jnp.tile(known, 2), concentration)
             loss += weight / concentration * found
             metrics |= more
         metrics |= {
@@ -144,12 +142,12 @@ def loss_and_metrics(
 
 
 def _frame_terms(
-    code: Code, wanted: Float[Array, "b 3 3"], sure: Float[Array, " b"], concentration: float
+    code: Code, wanted: Float[Array, "b 3 3"], known: Bool[Array, " b"], concentration: float
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Returns the frames' negative log-likelihood and how many are met, weighed by `sure`."""
+    """Returns the negative log-likelihood of the frames that are known, and how many are met."""
 
     def mean(values):
-        return jnp.mean(sure * values)
+        return jnp.mean(jnp.where(known, values, 0))
 
     nll = sum(
         mean(

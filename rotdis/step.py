@@ -27,9 +27,8 @@ class TrainState:
         params: parameters, float32.
         ema_params: their exponential moving average, used for evaluation.
         opt_state: the optimizer's.
-        frames: w F of the training objects, x = rotate(c, F) with c the canonical form that x shall
-            have, and w in [0, 1] how sure that is; in the rows of `order.frame_stride`, zeros where
-            there is none (`rotdis.frames`).
+        frames: F of the training objects, x = rotate(c, F) with c the canonical form that x shall
+            have, in the rows of `order.frame_stride`; zeros where there is none (`rotdis.frames`).
     """
 
     step: Int[Array, ""]

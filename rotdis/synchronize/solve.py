@@ -61,30 +61,9 @@ def objective(
     scores: Float[np.ndarray, "e 24"],
 ) -> float:
     """Returns the sum of the pairs' scores under an assignment."""
-    return float(scores[np.arange(len(edges)), _relative(assignment, edges)].sum())
-
-
-def agreement(
-    assignment: Int[np.ndarray, " n"],
-    edges: Int[np.ndarray, "e 2"],
-    scores: Float[np.ndarray, "e 24"],
-) -> Float[np.ndarray, " n"]:
-    """Returns the share of each object's pairs that fit best as assigned; 0 without any."""
-    fits = scores.argmax(axis=1) == _relative(assignment, edges)
-    number = len(assignment)
-    of_object = [
-        np.bincount(edges.reshape(-1), weights, minlength=number)
-        for weights in (np.repeat(fits, 2), None)
-    ]
-    return of_object[0] / np.maximum(of_object[1], 1)
-
-
-def _relative(
-    assignment: Int[np.ndarray, " n"], edges: Int[np.ndarray, "e 2"]
-) -> Int[np.ndarray, " e"]:
-    """Returns g of every pair such that rotate(i, g) lies on j, with both turned as assigned."""
     products, inverse = group_tables()
-    return products[inverse[assignment[edges[:, 1]]], assignment[edges[:, 0]]]
+    relative = products[inverse[assignment[edges[:, 1]]], assignment[edges[:, 0]]]
+    return float(scores[np.arange(len(edges)), relative].sum())
 
 
 def _neighbours(number, edges, scores) -> list[tuple[np.ndarray, np.ndarray]]:
