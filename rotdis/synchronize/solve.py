@@ -38,8 +38,9 @@ def solve(
         scores: how well rotate(i, g) fits j, for g of `so3.cube_group`.
 
     Returns:
-        Indices into `so3.cube_group`, and the number of each object's connected component. Within
-        a component a common rotation of all objects is arbitrary.
+        Indices into `so3.cube_group`, and the number of each object's connected component. What
+        the pairs leave open, a common rotation of a component, is chosen so that as many of its
+        objects as possible stay as they are.
     """
     neighbours = _neighbours(number, edges, scores)
     merged, component = _merge(number, edges, scores)
@@ -52,7 +53,7 @@ def solve(
             score = objective(assignment, edges, scores)
             if score > best_score + 1e-6:
                 best, best_score = assignment, score
-    return best, component
+    return _least_turned(best, component), component
 
 
 def objective(
@@ -119,6 +120,19 @@ def _wishes(assignment: Int[np.ndarray, " n"], neighbour: tuple) -> Float[np.nda
     others, values = neighbour
     relative = products[inverse[assignment[others]]]
     return values[np.arange(len(others))[:, None], relative].sum(axis=0)
+
+
+def _least_turned(
+    assignment: Int[np.ndarray, " n"], component: Int[np.ndarray, " n"]
+) -> Int[np.ndarray, " n"]:
+    """Turns each component back by the rotation that most of its objects have."""
+    products, inverse = group_tables()
+    result = assignment.copy()
+    for label in range(component.max(initial=-1) + 1):
+        own = component == label
+        commonest = np.bincount(assignment[own], minlength=24).argmax()
+        result[own] = products[inverse[commonest], assignment[own]]
+    return result
 
 
 def _merge(number, edges, scores) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:

@@ -67,6 +67,15 @@ def test_what_agrees_already_is_left_as_it_is():
     assert (solve.solve(30, edges, right)[0] == 0).all()
 
 
+def test_as_many_objects_as_possible_of_each_part_stay_as_they_are():
+    one, two = (_planted(60, np.random.default_rng(seed)) for seed in (7, 8))
+    edges = np.concatenate([one[1], two[1] + 60])
+    assignment, _ = solve.solve(120, edges, np.concatenate([one[2], two[2]]))
+    for part, (planted, *_) in ((assignment[:60], one), (assignment[60:], two)):
+        assert len(set(_common(part, planted))) == 1
+        assert np.count_nonzero(part == 0) == np.bincount(planted).max() > 3
+
+
 def test_the_answer_is_no_worse_than_the_start_nor_than_the_truth():
     planted, edges, scores = _planted(60, np.random.default_rng(6), degree=8, wrong=0.4)
     assignment, _ = solve.solve(60, edges, scores)
