@@ -14,6 +14,7 @@ import heapq
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import sparse
 
 from rotdis.synchronize.pairs import group_tables
 
@@ -24,18 +25,25 @@ _COOLING = 30  # sweeps of annealing
 
 
 def solve(
-    number: int, edges: Int[np.ndarray, "e 2"], scores: Float[np.ndarray, "e 24"]
+    number: int,
+    edges: Int[np.ndarray, "e 2"],
+    scores: Float[np.ndarray, "e 24"],
+    *,
+    inertia: float = 0.0,
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Returns a rotation of the cube for each object, under which the pairs agree best.
 
-    Maximizes the sum over pairs (i, j) of scores[g], g = inverse(g_j) g_i. Starts from no rotation
-    at all and from merged clusters, improves both a few times, and keeps the best; so it is never
-    worse than leaving all objects as they are. The same input gives the same answer.
+    Maximizes the sum over pairs (i, j) of scores[g], g = inverse(g_j) g_i, and of what it counts to
+    stay. Starts from no rotation at all and from merged clusters, improves both a few times, and
+    keeps the best; so it is never worse than leaving all objects as they are. The same input gives
+    the same answer.
 
     Args:
         number: N, of objects.
         edges: pairs (i, j), each once.
         scores: how well rotate(i, g) fits j, for g of `so3.cube_group`.
+        inertia: what it counts, for each pair of an object, to leave the object as it is; with
+            any, merged clusters, which turn most objects, are no start.
 
     Returns:
         Indices into `so3.cube_group`, and the number of each object's connected component. What
@@ -43,14 +51,19 @@ def solve(
         objects as possible stay as they are.
     """
     neighbours = _neighbours(number, edges, scores)
-    merged, component = _merge(number, edges, scores)
-    best, best_score = None, -np.inf
+    links = sparse.coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(number, number))
+    component = sparse.csgraph.connected_components(links, directed=False)[1]
+    starts = [np.zeros(number, int)]
+    if not inertia:
+        starts.append(_merge(number, edges, scores))
+    stay = inertia * np.bincount(edges.reshape(-1), minlength=number)
+    best, best_score = starts[0], -np.inf
     heat = _HEAT * scores.std() * np.sqrt(2 * len(edges) / number) if len(edges) else 0.0
-    for start in (np.zeros(number, int), merged):
+    for start in starts:
         for seed in (None, *range(_RESTARTS)):
-            begun = start if seed is None else _anneal(start, neighbours, heat, seed)
-            assignment = _improve(begun, neighbours)
-            score = objective(assignment, edges, scores)
+            begun = start if seed is None else _anneal(start, neighbours, stay, heat, seed)
+            assignment = _improve(begun, neighbours, stay)
+            score = objective(assignment, edges, scores) + stay[assignment == 0].sum()
             if score > best_score + 1e-6:
                 best, best_score = assignment, score
     return _least_turned(best, component), component
@@ -83,7 +96,11 @@ def _neighbours(number, edges, scores) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _anneal(
-    start: Int[np.ndarray, " n"], neighbours: list, heat: float, seed: int
+    start: Int[np.ndarray, " n"],
+    neighbours: list,
+    stay: Float[np.ndarray, " n"],
+    heat: float,
+    seed: int,
 ) -> Int[np.ndarray, " n"]:
     """Draws each object's rotation given its neighbours', at falling temperatures."""
     random = np.random.default_rng(seed)
@@ -93,11 +110,13 @@ def _anneal(
         noise = temperature * random.gumbel(size=(len(assignment), 24))
         for i, neighbour in enumerate(neighbours):
             if len(neighbour[0]):
-                assignment[i] = (_wishes(assignment, neighbour) + noise[i]).argmax()
+                assignment[i] = (_wishes(assignment, neighbour, stay[i]) + noise[i]).argmax()
     return assignment
 
 
-def _improve(start: Int[np.ndarray, " n"], neighbours: list) -> Int[np.ndarray, " n"]:
+def _improve(
+    start: Int[np.ndarray, " n"], neighbours: list, stay: Float[np.ndarray, " n"]
+) -> Int[np.ndarray, " n"]:
     """Turns single objects as their neighbours would have it, until none wants to be turned."""
     assignment = start.copy()
     for _ in range(_SWEEPS):
@@ -105,7 +124,7 @@ def _improve(start: Int[np.ndarray, " n"], neighbours: list) -> Int[np.ndarray, 
         for i, neighbour in enumerate(neighbours):
             if not len(neighbour[0]):
                 continue
-            total = _wishes(assignment, neighbour)
+            total = _wishes(assignment, neighbour, stay[i])
             best = int(total.argmax())
             if total[best] > total[assignment[i]] + 1e-6:
                 assignment[i], changed = best, True
@@ -114,12 +133,16 @@ def _improve(start: Int[np.ndarray, " n"], neighbours: list) -> Int[np.ndarray, 
     return assignment
 
 
-def _wishes(assignment: Int[np.ndarray, " n"], neighbour: tuple) -> Float[np.ndarray, " 24"]:
+def _wishes(
+    assignment: Int[np.ndarray, " n"], neighbour: tuple, stay: float
+) -> Float[np.ndarray, " 24"]:
     """Returns the sum of an object's scores for each rotation that it might have."""
     products, inverse = group_tables()
     others, values = neighbour
     relative = products[inverse[assignment[others]]]
-    return values[np.arange(len(others))[:, None], relative].sum(axis=0)
+    total = values[np.arange(len(others))[:, None], relative].sum(axis=0)
+    total[0] += stay
+    return total
 
 
 def _least_turned(
@@ -135,7 +158,7 @@ def _least_turned(
     return result
 
 
-def _merge(number, edges, scores) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+def _merge(number, edges, scores) -> Int[np.ndarray, " n"]:
     products, inverse = group_tables()
     assignment = np.zeros(number, int)
     members = {i: [i] for i in range(number)}
@@ -169,7 +192,4 @@ def _merge(number, edges, scores) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray
         for other, (values, count) in between[b].items():
             entry = (-values.max() / count, b, other, len(members[b]), len(members[other]))
             heapq.heappush(queue, entry)
-    component = np.zeros(number, int)
-    for label, own in enumerate(sorted(members.values(), key=min)):
-        component[own] = label
-    return assignment, component
+    return assignment

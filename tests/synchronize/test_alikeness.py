@@ -5,7 +5,7 @@ import numpy as np
 from synchronize.constructed import PROPORTIONS, step
 
 from rotdis.geometry import resample, so3
-from rotdis.synchronize import fields
+from rotdis.synchronize import alikeness, fields
 from rotdis.synchronize.alikeness import compare
 from rotdis.synchronize.solve import solve
 
@@ -54,6 +54,14 @@ def test_the_frames_that_objects_come_in_change_nothing_but_the_rotations():
     copies = np.asarray(resample.cube_copies(jnp.asarray(objects)))
     straight, turned = compare(objects, 3), compare(copies[:, 7], 3)
     assert (straight.edges == turned.edges).all()
+
+
+def test_a_turned_forms_features_are_the_forms_permuted():
+    forms = np.random.default_rng(7).random((2, 16, 16, 16), np.float32)
+    features = alikeness._oriented_gradients(forms)
+    for g, permutation in enumerate(alikeness._permutations()):
+        turned = np.asarray(resample.cube_copies(jnp.asarray(forms)))[:, g]
+        assert np.allclose(alikeness._oriented_gradients(turned), features[:, permutation])
 
 
 def test_empty_and_equal_forms_do_no_harm():

@@ -76,6 +76,19 @@ def test_as_many_objects_as_possible_of_each_part_stay_as_they_are():
         assert np.count_nonzero(part == 0) == np.bincount(planted).max() > 3
 
 
+def test_inertia_keeps_objects_where_comparisons_hardly_want_to_turn_them():
+    # Two groups, each agreed, and ten pairs between them that fit a little better turned.
+    edges = np.array([(i, j) for i in range(20) for j in range(i + 1, 20) if i // 10 == j // 10])
+    between = np.stack([np.arange(10), 10 + np.arange(10)], axis=1)
+    scores = np.zeros((100, 24))
+    scores[:90, 0], scores[90:, 5] = 1, 0.3
+    edges = np.concatenate([edges, between])
+    turned, _ = solve.solve(20, edges, scores)
+    assert np.count_nonzero(turned) == 10
+    kept, _ = solve.solve(20, edges, scores, inertia=0.05)
+    assert not kept.any()
+
+
 def test_the_answer_is_no_worse_than_the_start_nor_than_the_truth():
     planted, edges, scores = _planted(60, np.random.default_rng(6), degree=8, wrong=0.4)
     assignment, _ = solve.solve(60, edges, scores)
