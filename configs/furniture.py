@@ -23,6 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.equivariance_weight, config.loss.tilt_weight = 20.0, 100.0
     config.eval.symmetries = ("table:C2",)
     config.train.steps = 1200
+    config.frames.synchronize_at = (0.4,)
     config.train.eval_every = 600
     config.train.checkpoint_every = 100
     return config
