@@ -102,6 +102,9 @@ def base_config() -> ml_collections.ConfigDict:
     config.optimizer.clip_norm = 1000.0  # of the gradient of the summed loss
 
     config.train = ml_collections.ConfigDict()
+    # A trained model whose parameters the run starts from: "modelnet10", an exported file, or a
+    # run's folder; "" starts from random ones.
+    config.train.start_from = ""
     config.train.steps = 4000
     config.train.batch_size = 24  # objects of a step over all devices; each gives two views
     # Steps that the device does by itself, with the resident loader; a signal to stop is served

@@ -29,7 +29,7 @@ _MODEL = {"data.resolution"} | {
 # data are kept, what is logged, and how long it runs may change under way.)
 _RUN = (
     _MODEL
-    | {"seed", "train.batch_size", "train.ema_decay"}
+    | {"seed", "train.batch_size", "train.ema_decay", "train.start_from"}
     | {
         f"{section}.{key}"
         for section in ("data", "frames", "loss", "optimizer", "search")
@@ -140,19 +140,31 @@ def check_same_model(workdir: str | Path, config: ml_collections.ConfigDict) -> 
     _compare(workdir, config, _MODEL)
 
 
+def model_differences(saved: ml_collections.ConfigDict, wanted: ml_collections.ConfigDict) -> str:
+    """Returns in which fields two configurations describe different models; "" where in none."""
+    return _differences(saved, wanted, _MODEL)
+
+
 def _compare(workdir: str | Path, config: ml_collections.ConfigDict, fields: set[str]) -> None:
-    saved, wanted = compatibility.complete(load_config(workdir).to_dict(), workdir), config
+    saved = compatibility.complete(load_config(workdir).to_dict(), workdir)
+    differences = _differences(saved, config, fields)
+    if differences:
+        raise CheckpointError(
+            f"{workdir}: holds another model's run, which differs in {differences}; choose another "
+            "--workdir, or delete this one"
+        )
+
+
+def _differences(
+    saved: ml_collections.ConfigDict, wanted: ml_collections.ConfigDict, fields: set[str]
+) -> str:
     differing = [
         f"{key} ({_lookup(saved, key)!r} there, {_lookup(wanted, key)!r} here)"
         for key in sorted(fields)
         if _lookup(saved, key) != _lookup(wanted, key)
     ]
-    if differing:
-        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
-        raise CheckpointError(
-            f"{workdir}: holds another model's run, which differs in {', '.join(differing[:5])}"
-            f"{more}; choose another --workdir, or delete this one"
-        )
+    more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+    return ", ".join(differing[:5]) + more
 
 
 def _lookup(config: ml_collections.ConfigDict, key: str) -> object:

@@ -74,6 +74,12 @@ def init_state(model: RotationVAE, config: ml_collections.ConfigDict) -> TrainSt
     )
 
 
+def start_from(state: TrainState, params: optax.Params) -> TrainState:
+    """Returns the state of a run that has not begun, with the parameters of a trained model."""
+    copies = [jax.tree.map(jnp.copy, params) for _ in range(2)]  # the step donates each by itself
+    return state.replace(params=copies[0], ema_params=copies[1])
+
+
 def device_gradients(
     params: optax.Params,
     packed: UInt8[Array, "b bytes"],

@@ -9,10 +9,11 @@ from pathlib import Path
 import jax
 import ml_collections
 import numpy as np
+import optax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from rotdis import checkpoint, distributed, frames, objective, run_folder, step
+from rotdis import checkpoint, distributed, frames, inference, objective, run_folder, step
 from rotdis.config import describe
 from rotdis.data import prepare, resident
 from rotdis.data.order import MAX_OBJECTS
@@ -49,7 +50,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         The prepared data that it trained on.
 
     Raises:
-        CheckpointError: the workdir cannot be written, or holds another model's run.
+        CheckpointError: the workdir cannot be written, or holds another model's run; or there is
+            no such model to start from as `config.train.start_from` names.
         ConfigError: the batch cannot be divided over the devices.
         DataError: the data cannot be prepared, or hold no training objects, or too many.
         ImportError: `config.train.wandb` names a project, and wandb is not installed.
@@ -62,8 +64,11 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     mesh = make_mesh(config.train.batch_size)
     if config.train.wandb:
         from rotdis import wandb_log  # where wandb is missing, it is said now
+    trained = None
     if run_folder.holds_checkpoint(workdir):
         run_folder.check_same_run(workdir, config)
+    elif config.train.start_from:
+        trained = _trained(config)
     data = distributed.first_before_others(lambda: prepare.prepare(config.data))
     _check_size(data.train, config)
     if not distributed.agrees(data.train.packed.tobytes()):
@@ -80,6 +85,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     model = rotation_vae.create(config)
     state = step.init_state(model, config)
     if checkpoints.latest_step() is None:
+        if trained is not None:
+            state = step.start_from(state, trained)
         if not distributed.is_alone():  # the last bits of a random draw may differ among machines
             state = multihost_utils.broadcast_one_to_all(state)
         state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
@@ -101,6 +108,22 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         with distributed.leaving_on_errors(), _metrics_written(workdir):
             _loop(config, state, run_steps, window, checkpoints, validator, synchronizer, writer)
     return data
+
+
+def _trained(config: ml_collections.ConfigDict) -> optax.Params:
+    """Returns the parameters that a run is to start from."""
+    source = config.train.start_from
+    try:
+        model = inference.load(source)
+    except CheckpointError as error:
+        raise CheckpointError(f"config.train.start_from: {error}") from error
+    differences = run_folder.model_differences(model.config, config)
+    if differences:
+        raise CheckpointError(
+            f"config.train.start_from: {source} is another model than this configuration "
+            f"describes; it differs in {differences}"
+        )
+    return model.params
 
 
 @contextlib.contextmanager

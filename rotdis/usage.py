@@ -28,6 +28,7 @@ _FIELDS = {
     "model.dtype": "or bfloat16: half of the memory for activations",
     "model.latent_size": "numbers in a shape code",
     "pose.method": "or search (the affine VAE), none (the plain VAE)",
+    "train.start_from": "a trained model to go on from: modelnet10, a file, or a run's folder",
     "train.steps": "how many; a run goes on until it has done them",
     "train.batch_size": "objects in a step, over all devices; less where memory runs out",
     "train.wandb": "a project of Weights & Biases that is to get the metrics, too",

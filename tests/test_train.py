@@ -1,6 +1,7 @@
 """Laws of the training loop, in this process on eight devices."""
 
 import json
+import shutil
 import signal
 
 import jax
@@ -163,3 +164,32 @@ def test_the_first_signal_asks_and_the_second_acts():
             assert received
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_run_starts_from_a_trained_model(config, tmp_path):
+    first = _train_steps(config, tmp_path / "first", 4)
+    still = {"optimizer__learning_rate": 1e-12, "train__steps": 4}
+    start = _change(config, train__start_from=str(tmp_path / "first"), **still)
+    train.train(start, tmp_path / "second")
+    second = _restore(start, tmp_path / "second")
+    for params in (second.params, second.ema_params):  # evaluated are the averaged ones
+        jax.tree.map(
+            lambda one, two: np.testing.assert_allclose(one, two, atol=1e-6),
+            params,
+            first.ema_params,
+        )
+    # Once begun, a run has no need of what it started from, but is no other run's.
+    shutil.rmtree(tmp_path / "first")
+    train.train(start, tmp_path / "second")
+    with pytest.raises(CheckpointError, match="train.start_from"):
+        train.train(_change(config, train__steps=4), tmp_path / "second")
+
+
+def test_a_run_does_not_start_from_what_is_missing_or_of_another_model(config, tmp_path):
+    for source, complaint in (
+        (tmp_path / "none", r"config.train.start_from: .*none: no such training run"),
+        ("modelnet10", r"start_from: modelnet10 is another model .*data.resolution \(32 there, 16"),
+    ):
+        with pytest.raises(CheckpointError, match=complaint):
+            train.train(_change(config, train__start_from=str(source)), tmp_path / "run")
+        assert not (tmp_path / "run").exists()

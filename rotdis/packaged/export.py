@@ -65,6 +65,7 @@ def shareable(config: ml_collections.ConfigDict) -> dict:
     values = config.to_dict()
     values["data"]["source"] = Path(values["data"]["source"]).name
     values["data"]["dir"] = base_config().data.dir
+    values["train"]["start_from"] = Path(values["train"]["start_from"]).name
     return values
 
 

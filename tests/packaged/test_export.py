@@ -138,7 +138,9 @@ def test_the_card_has_every_section_and_is_not_overwritten(run, exported, monkey
 def test_nothing_of_the_machine_leaves_with_the_model():
     config = tiny_config()
     config.data.source, config.data.dir = "/home/me/modelnet10.npz", "/home/me/prepared"
+    config.train.start_from = "/home/me/first.rotdis"
     values = export.shareable(config)
     assert values["data"]["source"] == "modelnet10.npz"
+    assert values["train"]["start_from"] == "first.rotdis"
     assert "/home" not in json.dumps(values)
     assert config.data.source == "/home/me/modelnet10.npz"
