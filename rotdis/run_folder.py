@@ -3,9 +3,12 @@
 `checkpoint` writes and reads the latter; here is what can be said without.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import ml_collections
@@ -17,6 +20,7 @@ from rotdis.errors import CheckpointError
 FORMAT = 2  # of the folder; raised by a change that older code cannot read
 OLDEST = 2  # that this code reads; raised by a change after which it cannot read older folders
 CONFIG = "config.json"
+_LOCK = ".lock"
 
 # What determines the shapes and the meaning of the parameters.
 _MODEL = {"data.resolution"} | {
@@ -49,6 +53,30 @@ def checkpoints(workdir: str | Path) -> dict[int, Path]:
 def holds_checkpoint(workdir: str | Path) -> bool:
     """Returns whether a folder holds a run with at least one complete checkpoint."""
     return bool(checkpoints(workdir))
+
+
+@contextlib.contextmanager
+def occupied(workdir: str | Path) -> Iterator[None]:
+    """Keeps other processes of a machine from training in the folder; ends with its process.
+
+    On file systems without locks it does nothing.
+
+    Raises:
+        CheckpointError: another process trains there.
+        OSError: the folder cannot be made or written.
+    """
+    Path(workdir).mkdir(parents=True, exist_ok=True)
+    with (Path(workdir) / _LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CheckpointError(
+                f"--workdir: another process trains in {workdir}, or is still saving there; wait "
+                "until it has ended, or choose another folder"
+            ) from error
+        except OSError:
+            pass
+        yield
 
 
 def save_config(workdir: str | Path, config: ml_collections.ConfigDict) -> None:

@@ -1,6 +1,7 @@
 """The training loop: data, step, log, evaluation and checkpoints, from any point to the end."""
 
 import contextlib
+import importlib
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -50,8 +51,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         The prepared data that it trained on.
 
     Raises:
-        CheckpointError: the workdir cannot be written, or holds another model's run; or there is
-            no such model to start from as `config.train.start_from` names.
+        CheckpointError: the workdir cannot be written, holds another model's run, or is in use by
+            another process; or there is no such model as `config.train.start_from` names.
         ConfigError: the batch cannot be divided over the devices.
         DataError: the data cannot be prepared, or hold no training objects, or too many.
         ImportError: `config.train.wandb` names a project, and wandb is not installed.
@@ -63,7 +64,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         raise ConfigError("the processes were started with different configurations")
     mesh = make_mesh(config.train.batch_size)
     if config.train.wandb:
-        from rotdis import wandb_log  # where wandb is missing, it is said now
+        importlib.import_module("rotdis.wandb_log")  # where wandb is missing, it is said now
     trained = None
     if run_folder.holds_checkpoint(workdir):
         run_folder.check_same_run(workdir, config)
@@ -76,12 +77,27 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
             f"{data.directory}: not every process has the same objects there; prepare them anew "
             "from one source, or keep them where all processes see them (config.data.dir)"
         )
-    try:
-        distributed.first_before_others(lambda: _save_config(workdir, config))
-        checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
-    except OSError as error:
-        raise CheckpointError(f"--workdir: {workdir} cannot be written ({error})") from error
+    with contextlib.ExitStack() as stack:
+        try:
+            if distributed.is_first():
+                stack.enter_context(run_folder.occupied(workdir))
+            distributed.first_before_others(lambda: _save_config(workdir, config))
+            checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
+        except OSError as error:
+            raise CheckpointError(f"--workdir: {workdir} cannot be written ({error})") from error
+        _train(config, workdir, mesh, data, trained, checkpoints)
+    return data
 
+
+def _train(
+    config: ml_collections.ConfigDict,
+    workdir: Path,
+    mesh: Mesh,
+    data: PreparedData,
+    trained: optax.Params | None,
+    checkpoints: checkpoint.Checkpoints,
+) -> None:
+    """Trains from the newest checkpoint, from `trained`, or from the beginning."""
     model = rotation_vae.create(config)
     state = step.init_state(model, config)
     if checkpoints.latest_step() is None:
@@ -97,6 +113,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     run_steps = _make_runner(model, config, mesh, data, start)
     first_process, mirror = distributed.is_first(), None
     if config.train.wandb and first_process:
+        from rotdis import wandb_log
+
         mirror = wandb_log.WandbLog(config.train.wandb, workdir, config.to_dict())
     with _metrics_written(workdir), contextlib.ExitStack() as stack:
         stack.callback(checkpoints.close)
@@ -107,7 +125,6 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         # Inside: to close checkpoints would be to wait for processes that do not wait for this one.
         with distributed.leaving_on_errors(), _metrics_written(workdir):
             _loop(config, state, run_steps, window, checkpoints, validator, synchronizer, writer)
-    return data
 
 
 def _trained(config: ml_collections.ConfigDict) -> optax.Params:

@@ -91,3 +91,14 @@ def test_a_configuration_without_a_checksum_is_read_as_before_there_were_any(tmp
     content = {"format": run_folder.FORMAT, "config": config.to_dict()}
     (tmp_path / "config.json").write_text(json.dumps(content))
     assert run_folder.load_config(tmp_path).to_dict() == config.to_dict()
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
+    with run_folder.occupied(tmp_path / "run"):
+        with pytest.raises(CheckpointError, match="another process trains in .*run"):
+            with run_folder.occupied(tmp_path / "run"):
+                pass
+        with run_folder.occupied(tmp_path / "other"):
+            pass
+    with run_folder.occupied(tmp_path / "run"):
+        pass
