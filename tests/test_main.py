@@ -13,8 +13,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from tiny import tiny_config
 
 import rotdis
+from configs.smoke import get_config
 from rotdis import usage
 from rotdis.config import describe
 from rotdis.metric_writer import read_scalars
@@ -22,9 +24,9 @@ from rotdis.run_folder import load_config
 
 pytest.importorskip("igl")
 ROOT = Path(__file__).resolve().parents[1]
+_SMOKE = describe(get_config()).splitlines()
 TINY = (
-    "--config.model.width=8",
-    "--config.pose.width=8",
+    *(line for line in describe(tiny_config()).splitlines() if line not in _SMOKE),
     "--config.train.steps=20",
     "--config.train.checkpoint_every=10",
     "--config.data.num_train=60",
@@ -191,7 +193,7 @@ def test_meshes_are_reconstructed_and_bad_ones_skipped(run, tmp_path):
     expected = trimesh.load_mesh(folder / "chair.obj").apply_transform(rows[0]["pose"])
     assert np.allclose(turned.bounds, expected.bounds, atol=1e-4)
     codes = np.load(tmp_path / "out" / "codes.npz")
-    assert codes["z_mean"].shape == (2, 8)
+    assert codes["z_mean"].shape == (2, 4)
     _run("--mode=align", f"--workdir={run[0]}", f"--input={folder}", "--align_by=all",
          f"--output={tmp_path / 'aligned'}")  # fmt: skip
     assert (tmp_path / "aligned" / "chair.stl").exists()
@@ -301,7 +303,7 @@ def _refused(options, message, tmp_path, status):
 
 def test_a_workdir_of_another_model_is_refused(run, data_dir):
     result = _run(*_train(run[0], data_dir, "--config.model.latent_size=5"), status=1)
-    assert "model.latent_size (8 there, 5 here)" in result.stderr
+    assert "model.latent_size (4 there, 5 here)" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 

@@ -13,4 +13,5 @@ def tiny_config() -> ml_collections.ConfigDict:
     config.model.latent_size = 4
     config.optimizer.warmup_steps = 2
     config.frames.synchronize_at = ()
+    config.eval.batch_size = 8  # as many as a preview shows: encoders of one size are compiled
     return config
