@@ -20,8 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "launch" / "demo.ipynb"
 # In place of the installation, and of a training that deserves the name.
 REPLACED = {
-    "install": f"import sys\nsys.path.insert(0, {str(ROOT)!r})",
-    "parameters": "MODEL, CONFIG = '', 'smoke'\nOBJECTS, STEPS = 40, 10",
+    "install": f"import sys\nsys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]",
+    # The objects and steps of test_main.py, whose compiled programs are in the cache by then.
+    "parameters": """
+import configs.smoke, tiny
+configs.smoke.get_config = tiny.tiny_config
+MODEL, CONFIG = "", "smoke"
+OBJECTS, STEPS = 60, 20
+""",
 }
 # What a person does to the widgets: turns, chooses a bad file, chooses a good one.
 APPENDED = {
