@@ -1,6 +1,7 @@
 """Laws of the training loop, in this process on eight devices."""
 
 import json
+import shutil
 import signal
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from tiny import tiny_config
 
 from rotdis import checkpoint, run_folder, step, train
+from rotdis.config import describe
 from rotdis.data import prepare
 from rotdis.errors import CheckpointError, ConfigError, DataError
 from rotdis.interrupt import Interrupted, StopSignals
@@ -29,6 +31,31 @@ def config(tmp_path_factory):
     config.train.log_every = 4
     prepare.prepare(config.data)
     return config
+
+
+@pytest.fixture(scope="module")
+def compiled_once():
+    """Lets runs of one configuration share their program: to compile it is most of their time."""
+    runners, make = {}, train._make_runner
+
+    def shared(model, config, mesh, data, start):
+        key = describe(config)
+        if key not in runners:
+            runners[key] = make(model, config, mesh, data, start)
+        return runners[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_make_runner", shared)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(config, compiled_once, tmp_path_factory):
+    """A configuration that logs often, and the folder of a run of it that nothing disturbed."""
+    often = _change(config, train__log_every=2, train__checkpoint_every=8, train__steps_per_call=1)
+    workdir = tmp_path_factory.mktemp("runs") / "finished"
+    train.train(often, workdir)
+    return often, workdir
 
 
 def _change(config, **options):
@@ -95,12 +122,13 @@ def test_a_batch_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_kep
             return gradients(params, packed, done, frames, **options)
 
     monkeypatch.setattr(step, "device_gradients", poisoned)
+    simpler = _change(config, pose__second_width=0)  # compiles sooner
     with pytest.raises(
         TrainingError, match="step 6: reconstruction is nan, kl is nan, .*; stopped"
     ):
-        train.train(config, tmp_path)
+        train.train(simpler, tmp_path)
     assert list(run_folder.checkpoints(tmp_path)) == [4]
-    state = _restore(config, tmp_path)
+    state = _restore(simpler, tmp_path)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
     assert int(state.step) == 4
     assert read_scalars(tmp_path)["train/loss"][0].tolist() == [4]
@@ -112,13 +140,12 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(config, tmp_path):
         train.train(_change(config, train__batch_size=count + 1), tmp_path)
 
 
-def test_a_signal_within_a_step_is_served_with_everything_saved(config, tmp_path, monkeypatch):
+def test_a_signal_within_a_step_is_served_with_everything_saved(finished, tmp_path, monkeypatch):
     """It comes while the log line of step 2 is written, after that step's state was looked at.
 
     The run is saved between two lines, and writes the next as if it had not been stopped.
     """
-    often = _change(config, train__log_every=2, train__checkpoint_every=8, train__steps_per_call=1)
-    train.train(often, tmp_path / "expected")
+    often, expected = finished
     original = MetricWriter.write_scalars
 
     def signalled(self, done, scalars):
@@ -132,9 +159,9 @@ def test_a_signal_within_a_step_is_served_with_everything_saved(config, tmp_path
             train.train(often, tmp_path / "run")
         found = checkpoint.Checkpoints(tmp_path / "run", read_only=True).latest_step()
         assert found == stopped_at
-    states = [_restore(often, tmp_path / name) for name in ("expected", "run")]
+    states = [_restore(often, workdir) for workdir in (expected, tmp_path / "run")]
     jax.tree.map(np.testing.assert_array_equal, *states)
-    logs = [read_scalars(tmp_path / name) for name in ("expected", "run")]
+    logs = [read_scalars(workdir) for workdir in (expected, tmp_path / "run")]
     assert logs[0].keys() == logs[1].keys() and logs[0]["train/loss"][0].tolist() == [2, 4, 6, 8]
     for name in logs[0]:
         if not name.startswith("speed/"):
@@ -165,8 +192,10 @@ def test_the_first_signal_asks_and_the_second_acts():
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_run_starts_from_a_trained_model(config, tmp_path, monkeypatch):
-    first = _train_steps(config, tmp_path / "first", 4)
+def test_a_run_starts_from_a_trained_model(finished, tmp_path, monkeypatch):
+    config, trained = finished
+    shutil.copytree(trained, tmp_path / "first")
+    first = _restore(config, tmp_path / "first")
     begun = []
     monkeypatch.setattr(train, "_loop", lambda config, state, *_: begun.append(state))
     second = _change(config, train__start_from=str(tmp_path / "first"), seed=1)
@@ -177,7 +206,7 @@ def test_a_run_starts_from_a_trained_model(config, tmp_path, monkeypatch):
     # Once begun, a run has no need of what it started from, but is no other run's.
     (tmp_path / "first" / "checkpoints").rename(tmp_path / "second" / "checkpoints")
     train.train(second, tmp_path / "second")
-    assert int(begun[1].step) == 4
+    assert int(begun[1].step) == 8
     with pytest.raises(CheckpointError, match="train.start_from"):
         train.train(_change(second, train__start_from=""), tmp_path / "second")
 
