@@ -1,5 +1,6 @@
 """Laws of the frames found between steps: repeatable, and used by the steps that follow."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -62,7 +63,9 @@ def test_a_tilted_box_is_straightened():
     box = np.zeros((1, 32, 32, 32), np.float32)
     box[:, 6:26, 10:22, 12:20] = 1
     tilted = so3.from_rotation_vector(jnp.array([[0.2, -0.15, 0.1]]))
-    x = resample.rotate(jnp.asarray(box[0])[..., None], tilted[0])[None, ..., 0]
-    found = frames.straighten(x, jnp.eye(3)[None])
+    x = jax.jit(resample.rotate)(box[0][..., None], tilted[0])[None, ..., 0]
+    found = jax.jit(frames.straighten)(x, jnp.eye(3)[None])
     assert np.rad2deg(so3.geodesic_distance(tilted, found))[0] < 3
-    assert losses.tilt(rotation_vae.canonicalize(x, found)[0]) < losses.tilt(x[0])
+    straight = jax.jit(rotation_vae.canonicalize)(x, found)
+    tilt = jax.jit(losses.tilt)
+    assert tilt(straight[0]) < tilt(x[0])

@@ -11,6 +11,7 @@ from jax.sharding import AxisType, PartitionSpec
 from rotdis.geometry import resample, so3
 
 SIZES = [1, 2, 7, 8]
+_rotate = jax.jit(resample.rotate)
 
 
 def _volume(size, channels=2, seed=0):
@@ -33,7 +34,7 @@ def _oracle(volume, rotation):
 @pytest.mark.parametrize("size", SIZES)
 def test_the_identity_is_exact(size, channels):
     volume = _volume(size, channels)
-    assert np.array_equal(resample.rotate(volume, jnp.eye(3)), volume)
+    assert np.array_equal(_rotate(volume, jnp.eye(3)), volume)
 
 
 @pytest.mark.parametrize("size, channels", [(1, 2), (2, 1), (7, 2), (8, 1)])
@@ -42,8 +43,8 @@ def test_the_cube_rotations_are_exact_permutations_despite_rounding(size, channe
     copies = resample.cube_copies(jnp.moveaxis(volume, -1, 0))
     noise = np.random.default_rng(0).uniform(-4e-7, 4e-7, (24, 3, 3))
     for index, rotation in enumerate(so3.cube_group()):
-        turned = resample.rotate(volume, jnp.asarray(rotation.T + noise[index], jnp.float32))
-        assert np.array_equal(jnp.moveaxis(turned, -1, 0), copies[:, index])
+        turned = np.asarray(_rotate(volume, np.float32(rotation.T + noise[index])))
+        assert np.array_equal(np.moveaxis(turned, -1, 0), copies[:, index])
         assert np.array_equal(np.sort(turned, axis=None), np.sort(volume, axis=None))
 
 
@@ -56,9 +57,9 @@ def test_a_quarter_turn_about_z_moves_plus_x_to_plus_y():
 
 @pytest.mark.parametrize("size, channels", [(2, 2), (7, 1), (8, 3), (16, 1)])
 def test_rotation_agrees_with_map_coordinates_at_the_border_too(size, channels):
-    volume = _volume(size, channels)
+    volume, oracle = _volume(size, channels), jax.jit(_oracle)
     for rotation in so3.random_uniform(jax.random.key(1), (4,)):
-        assert np.abs(resample.rotate(volume, rotation) - _oracle(volume, rotation)).max() < 1e-5
+        assert np.abs(_rotate(volume, rotation) - oracle(volume, rotation)).max() < 1e-5
 
 
 def _smooth_ball(size):
@@ -71,16 +72,16 @@ def _smooth_ball(size):
 def test_two_rotations_compose_up_to_interpolation():
     volume = _smooth_ball(24)
     first, second = so3.random_uniform(jax.random.key(2), (2,))
-    twice = resample.rotate(resample.rotate(volume, first), second)
-    assert np.abs(twice - resample.rotate(volume, second @ first)).max() < 0.06
+    twice = _rotate(_rotate(volume, first), second)
+    assert np.abs(twice - _rotate(volume, second @ first)).max() < 0.06
 
 
 def test_rotating_back_restores_the_volume():
     volume = _smooth_ball(24)
     rotation = so3.random_uniform(jax.random.key(3))
-    back = resample.rotate(resample.rotate(volume, rotation), rotation.T)
+    back = _rotate(_rotate(volume, rotation), rotation.T)
     assert np.abs(back - volume).max() < 0.06
-    assert np.abs(resample.rotate(volume, rotation) - volume).max() > 0.3
+    assert np.abs(_rotate(volume, rotation) - volume).max() > 0.3
 
 
 def _reference(volume, rotation):
@@ -99,7 +100,7 @@ def _reference(volume, rotation):
 
 def test_a_large_grid_is_sampled_as_exactly_as_a_small_one():
     volume, rotation = _volume(48, channels=1), so3.random_uniform(jax.random.key(11))
-    difference = np.abs(resample.rotate(volume, rotation) - _reference(volume, rotation))
+    difference = np.abs(_rotate(volume, rotation) - _reference(volume, rotation))
     assert difference.max() < 2e-6
 
 
@@ -109,10 +110,9 @@ def test_gradients_agree_with_float64_finite_differences(size, channels):
     tangent = np.asarray(_volume(size, channels, seed=12), np.float64)
     turn = np.asarray(jax.random.normal(jax.random.key(13), (3, 3)), np.float64)
     exact, step = np.float64(volume), 1e-6
+    by_both = jax.jit(jax.grad(lambda v, r: jnp.sum(resample.rotate(v, r) * weight), (0, 1)))
     for rotation in so3.random_uniform(jax.random.key(5), (3,)):
-        gradients = jax.grad(lambda v, r: jnp.sum(resample.rotate(v, r) * weight), (0, 1))(
-            volume, rotation
-        )
+        gradients = by_both(volume, rotation)
         for gradient, direction, arguments in (
             (gradients[0], tangent, lambda t, r=rotation: (exact + t * tangent, r)),
             (gradients[1], turn, lambda t, r=rotation: (exact, np.float64(r) + t * turn)),
@@ -125,11 +125,12 @@ def test_gradients_agree_with_float64_finite_differences(size, channels):
 
 def test_gradients_agree_with_the_oracle():
     volume, weight = _volume(9), _volume(9, seed=4)
+    both = [
+        jax.jit(jax.grad(lambda v, r, f=f: jnp.sum(f(v, r) * weight), (0, 1)))
+        for f in (resample.rotate, _oracle)
+    ]
     for rotation in so3.random_uniform(jax.random.key(5), (3,)):
-        ours, theirs = (
-            jax.grad(lambda v, r, f=f: jnp.sum(f(v, r) * weight), (0, 1))(volume, rotation)
-            for f in (resample.rotate, _oracle)
-        )
+        ours, theirs = (gradients(volume, rotation) for gradients in both)
         assert np.allclose(ours[0], theirs[0], atol=1e-4)
         assert np.allclose(ours[1], theirs[1], rtol=1e-4, atol=1e-3)
 
@@ -185,12 +186,13 @@ def test_repeated_backward_passes_are_equal_to_the_bit():
 def test_bfloat16_features_are_sampled_at_float32_coordinates():
     volume, rotation = _volume(16), so3.random_uniform(jax.random.key(8))
     half = volume.astype(jnp.bfloat16)
-    turned = resample.rotate(half, rotation)
+    turned = _rotate(half, rotation)
     assert turned.dtype == jnp.bfloat16
-    exact = resample.rotate(half.astype(jnp.float32), rotation)
+    exact = _rotate(half.astype(jnp.float32), rotation)
     assert np.allclose(turned.astype(jnp.float32), exact, rtol=2**-8, atol=2**-8)
 
 
+@jax.jit
 def _gradients(volume, rotation, weight):
     return jax.grad(lambda v, r: jnp.sum(jax.checkpoint(resample.rotate)(v, r) * weight), (0, 1))(
         volume, rotation
@@ -207,13 +209,13 @@ def test_it_runs_under_vmap_jit_and_remat():
     expected = [_gradients(*example) for example in zip(*batch, strict=True)]
     expected = [np.stack(of_one) for of_one in zip(*expected, strict=True)]
     nested = jax.tree.map(lambda array: array.reshape(2, 3, *array.shape[1:]), batch)
-    twice = jax.vmap(jax.vmap(_gradients))(*nested)
+    twice = jax.jit(jax.vmap(jax.vmap(_gradients)))(*nested)
     for results in (jax.jit(jax.vmap(_gradients))(*batch), twice):
         for ours, theirs in zip(results, expected, strict=True):
             assert np.allclose(ours.reshape(theirs.shape), theirs, atol=1e-5)
     # One volume, many rotations: its gradient is their sum.
-    shared = jax.grad(
-        lambda v: jnp.sum(jax.vmap(resample.rotate, (None, 0))(v, rotations) * weights)
+    shared = jax.jit(
+        jax.grad(lambda v: jnp.sum(jax.vmap(resample.rotate, (None, 0))(v, rotations) * weights))
     )(volumes[0])
     parts = [_gradients(volumes[0], r, w)[0] for r, w in zip(rotations, weights, strict=True)]
     assert np.allclose(shared, sum(parts), atol=1e-5)
@@ -240,9 +242,10 @@ def test_it_runs_under_shard_map():
 def test_what_is_not_finite_stays_within_its_example(channels):
     volumes = jnp.stack([_volume(6, channels, seed) for seed in range(3)])
     rotations = so3.random_uniform(jax.random.key(17), (3,))
-    exact = jax.vmap(resample.rotate)(volumes, rotations)
+    turn_all = jax.jit(jax.vmap(resample.rotate))
+    exact = turn_all(volumes, rotations)
     for bad in ((volumes.at[1].set(jnp.nan), rotations), (volumes, rotations.at[1].set(jnp.nan))):
-        turned = jax.vmap(resample.rotate)(*bad)
+        turned = turn_all(*bad)
         assert np.array_equal(turned[::2], exact[::2])
         assert not np.array_equal(turned[1], exact[1])
 

@@ -29,28 +29,29 @@ def _arrays(batch, size, channels, features):
     )
 
 
+def _value_and_gradients(function, *arguments):
+    def both(x, kernel, cotangent):
+        value, pullback = jax.vjp(function, x, kernel)
+        return value, *pullback(cotangent)
+
+    return jax.jit(both)(*arguments)
+
+
 @pytest.mark.parametrize("shape", [(6, 4, 3, 5), (7, 3, 2, 2), (1, 1, 1, 1)])
 @pytest.mark.parametrize("chunk", [1, 500, 2**16])
 def test_value_and_gradients_are_those_of_xlas_convolution(shape, chunk, monkeypatch):
     monkeypatch.setattr(convolution, "_CHUNK", chunk)
-    x, kernel, cotangent = _arrays(*shape)
-    ours, pullback = jax.vjp(convolve, x, kernel)
-    theirs, their_pullback = jax.vjp(_xla, x, kernel)
-    results = zip((ours, *pullback(cotangent)), (theirs, *their_pullback(cotangent)), strict=True)
-    for mine, expected in results:
+    ours, theirs = (_value_and_gradients(f, *_arrays(*shape)) for f in (convolve, _xla))
+    for mine, expected in zip(ours, theirs, strict=True):
         assert mine.shape == expected.shape
         assert np.allclose(mine, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 def test_bfloat16_products_are_summed_in_float32():
-    x, kernel, cotangent = (array.astype(jnp.bfloat16) for array in _arrays(4, 4, 64, 8))
-    ours, pullback = jax.vjp(convolve, x, kernel)
-    exact, exact_pullback = jax.vjp(_xla, x.astype(jnp.float32), kernel.astype(jnp.float32))
-    for mine, expected in zip(
-        (ours, *pullback(cotangent)),
-        (exact, *exact_pullback(cotangent.astype(jnp.float32))),
-        strict=True,
-    ):
+    arrays = [array.astype(jnp.bfloat16) for array in _arrays(4, 4, 64, 8)]
+    ours = _value_and_gradients(convolve, *arrays)
+    exact = _value_and_gradients(_xla, *(array.astype(jnp.float32) for array in arrays))
+    for mine, expected in zip(ours, exact, strict=True):
         assert mine.dtype == jnp.bfloat16
         error = np.abs(np.asarray(mine, np.float32) - expected).max()
         assert error < 2**-8 * np.abs(expected).max()

@@ -1,5 +1,7 @@
 """Laws of the pose network: equivariance under the cube's group, a proper posterior."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,11 +12,12 @@ from rotdis.models import pose
 from rotdis.models.pose import PoseNetwork, PosePosterior
 
 NETWORK = PoseNetwork(grid=16, width=8)
+_init, _apply = jax.jit(NETWORK.init), jax.jit(NETWORK.apply)
 
 
 @pytest.fixture(scope="module")
 def params():
-    params = NETWORK.init(jax.random.key(0), jnp.zeros((1, 16, 16, 16)))["params"]
+    params = _init(jax.random.key(0), jnp.zeros((1, 16, 16, 16)))["params"]
     # Larger weights than at the start, so that scores and residuals differ among the hypotheses.
     return jax.tree.map(lambda leaf: leaf * 3, params)
 
@@ -26,10 +29,9 @@ def _objects(count):
 
 def test_turning_the_object_by_a_cube_rotation_turns_its_pose_and_nothing_else(params):
     x = _objects(1)
-    everything = jnp.concatenate(
-        [resample.rotate(x[0, ..., None], jnp.asarray(g))[None, ..., 0] for g in so3.cube_group()]
-    )
-    posterior = jax.jit(NETWORK.apply)({"params": params}, everything)
+    turn = jax.jit(jax.vmap(resample.rotate, (None, 0)))
+    everything = turn(x[0, ..., None], so3.cube_group())[..., 0]
+    posterior = _apply({"params": params}, everything)
     best = np.asarray(posterior.mode())
     weights = np.asarray(posterior.log_weights)
     assert np.ptp(weights[0]) > 0.1
@@ -40,7 +42,7 @@ def test_turning_the_object_by_a_cube_rotation_turns_its_pose_and_nothing_else(p
 
 
 def test_the_weights_are_probabilities_and_the_hypotheses_rotations(params):
-    posterior = NETWORK.apply({"params": params}, _objects(3))
+    posterior = _apply({"params": params}, _objects(3))
     assert np.allclose(jnp.exp(posterior.log_weights).sum(1), 1, atol=1e-5)
     product = posterior.rotations @ jnp.swapaxes(posterior.rotations, -1, -2)
     assert np.allclose(product, np.eye(3), atol=1e-5)
@@ -48,14 +50,14 @@ def test_the_weights_are_probabilities_and_the_hypotheses_rotations(params):
 
 
 def test_untrained_hypotheses_lie_near_the_cube_group():
-    params = NETWORK.init(jax.random.key(2), jnp.zeros((1, 16, 16, 16)))
-    posterior = NETWORK.apply(params, _objects(2))
+    params = _init(jax.random.key(2), jnp.zeros((1, 16, 16, 16)))
+    posterior = _apply(params, _objects(2))
     distance = so3.geodesic_distance(posterior.rotations, jnp.asarray(so3.cube_group()))
     assert float(distance.max()) < 0.5
 
 
 def test_the_heaviest_hypothesis_has_the_largest_weight(params):
-    posterior = NETWORK.apply({"params": params}, _objects(4))
+    posterior = _apply({"params": params}, _objects(4))
     for index in range(4):
         heaviest = int(np.argmax(posterior.log_weights[index]))
         assert np.array_equal(posterior.heaviest()[index], posterior.rotations[index, heaviest])
@@ -79,7 +81,7 @@ def test_empty_and_full_grids_have_finite_poses_and_gradients(params, value):
         posterior = NETWORK.apply({"params": params}, x)
         return jnp.sum(posterior.mode() ** 2) + jnp.sum(posterior.log_weights)
 
-    result, gradient = jax.value_and_grad(objective)(params)
+    result, gradient = jax.jit(jax.value_and_grad(objective))(params)
     assert np.isfinite(result)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
@@ -96,7 +98,9 @@ def test_a_few_objects_at_a_time_have_the_values_and_gradients_of_all_at_once(co
     objects = _objects(count)
     weights = 0.02 * jax.random.normal(jax.random.key(3), (16, 16, 16, 24, 2))
     once, chunks = (
-        jax.value_and_grad(total, has_aux=True)(weights, function)
+        jax.jit(jax.value_and_grad(functools.partial(total, function=function), has_aux=True))(
+            weights
+        )
         for function in (
             lambda weights: judge(objects, weights),
             lambda weights: pose._in_chunks(lambda some: judge(some, weights), objects),

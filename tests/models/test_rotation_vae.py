@@ -1,5 +1,7 @@
 """Laws of the whole model: its conventions, its invariance, and what may not be in it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,9 @@ import pytest
 from rotdis.config import base_config
 from rotdis.geometry import resample, so3
 from rotdis.models import rotation_vae
+
+_canonicalize = jax.jit(rotation_vae.canonicalize)
+_turn = jax.jit(jax.vmap(lambda x, rotation: resample.rotate(x[..., None], rotation)[..., 0]))
 
 
 def _config(resolution=16, method="mixture", dtype="float32"):
@@ -21,11 +26,16 @@ def _config(resolution=16, method="mixture", dtype="float32"):
     return config
 
 
+@functools.cache
 def _model(**options):
-    config = _config(**options)
-    model = rotation_vae.create(config)
-    size = config.data.resolution
-    return model, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, size, size, size)))
+    model = rotation_vae.create(_config(**options))
+    return model, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 16)))
+
+
+@functools.cache
+def _encode(**options):
+    model, params = _model(**options)
+    return jax.jit(lambda x: model.apply(params, x, method="encode"))
 
 
 def _objects(count, size=16):
@@ -35,9 +45,10 @@ def _objects(count, size=16):
 @pytest.mark.parametrize("resolution", [16, 32, 64])
 @pytest.mark.parametrize("method", ["mixture", "search", "none"])
 def test_shapes_at_every_resolution(resolution, method):
-    model, params = _model(resolution=resolution, method=method)
+    model = rotation_vae.create(_config(resolution, method))
 
     def both(x):
+        params = model.init(jax.random.key(0), x[:1])
         code = model.apply(params, x, method="encode")
         return code, model.apply(params, code.z_mean, code.rotation, method="decode")
 
@@ -50,9 +61,7 @@ def test_shapes_at_every_resolution(resolution, method):
 def test_the_canonical_form_of_an_object_is_the_same_from_all_24_sides():
     model, params = _model()
     x = _objects(1)[0]
-    sides = jnp.stack(
-        [resample.rotate(x[..., None], jnp.asarray(g))[..., 0] for g in so3.cube_group()]
-    )
+    sides = _turn(jnp.tile(x, (24, 1, 1, 1)), so3.cube_group())
 
     @jax.jit
     def canonical(x):
@@ -70,12 +79,11 @@ def test_seen_upright_an_object_is_told_its_pose_from_every_side_alike():
     x = _objects(1)
     first, second = jax.jit(lambda x: model.apply(params, x, method="posteriors"))(x)
     # What the second network says of the upright object, turned on by the first one's guess.
-    upright = rotation_vae.canonicalize(x, first.mode())
+    upright = _canonicalize(x, first.mode())
     alone = jax.jit(lambda x: model.bind(params).second(x))(upright)
     assert np.allclose(second.rotations[0], first.mode()[0] @ alone.rotations[0], atol=1e-5)
     assert np.allclose(second.log_weights, alone.log_weights, atol=1e-4)
-    code = jax.jit(lambda x: model.apply(params, x, method="encode"))(x)
-    assert np.allclose(code.rotation, second.mode(), atol=1e-5)
+    assert np.allclose(_encode()(x).rotation, second.mode(), atol=1e-5)
 
 
 def test_without_a_second_network_the_first_decides():
@@ -113,21 +121,20 @@ def test_the_canonical_form_turned_by_the_rotation_is_the_object():
     x, y, z = jnp.meshgrid(axis, axis, axis, indexing="ij")
     volume = jnp.exp(-((x - 1) ** 2 + 2 * y**2 + (z + 1) ** 2) / 20)[None]
     rotation = so3.random_uniform(jax.random.key(2), (1,))
-    canonical = rotation_vae.canonicalize(volume, rotation)
-    again = jax.vmap(resample.rotate)(canonical[..., None], rotation)[..., 0]
+    again = _turn(_canonicalize(volume, rotation), rotation)
     assert np.abs(again - volume).max() < 0.08
 
 
 def test_the_canonical_form_of_a_view_is_resampled_from_the_object_once():
     x = jax.random.uniform(jax.random.key(4), (3, 16, 16, 16))
     turned, rotation = so3.random_uniform(jax.random.key(5), (2, 3))
-    views = jax.vmap(resample.rotate)(x[..., None], turned)[..., 0]
-    once = rotation_vae.canonicalize(views, rotation, (x, turned))
+    views = _turn(x, turned)
+    once = _canonicalize(views, rotation, (x, turned))
     back = jnp.swapaxes(rotation, 1, 2) @ turned
-    assert np.allclose(once, jax.vmap(resample.rotate)(x[..., None], back)[..., 0], atol=1e-5)
+    assert np.allclose(once, _turn(x, back), atol=1e-5)
     # A view that is turned back by the rotation that made it is the object itself, unblurred.
-    assert np.array_equal(rotation_vae.canonicalize(views, turned, (x, turned)), x)
-    assert np.abs(rotation_vae.canonicalize(views, turned) - x).max() > 0.1
+    assert np.array_equal(_canonicalize(views, turned, (x, turned)), x)
+    assert np.abs(_canonicalize(views, turned) - x).max() > 0.1
 
 
 def test_the_decoder_sees_the_orientation_through_the_resampling_alone():
@@ -140,7 +147,7 @@ def test_the_decoder_sees_the_orientation_through_the_resampling_alone():
     assert np.abs(decode(z, turned) - decode(z, identity)).max() > 1e-6
     # ... and no parameter takes the rotation: the identity equals the path without resampling.
     plain = rotation_vae.Decoder(16, 8, 16, 2, 8)
-    direct = plain.apply({"params": params["params"]["decoder"]}, z, None)
+    direct = jax.jit(plain.apply)({"params": params["params"]["decoder"]}, z, None)
     assert np.allclose(decode(z, identity), direct, atol=1e-5)
 
 
@@ -174,10 +181,9 @@ def test_bfloat16_computes_near_float32_with_float32_parameters_and_outputs():
     half, half_params = _model(dtype="bfloat16")
     assert {leaf.dtype for leaf in jax.tree.leaves(half_params)} == {jnp.dtype("float32")}
     x = _objects(2)
-    code, half_code = (
-        jax.jit(lambda x, m=m: m.apply(params, x, method="encode"))(x) for m in (exact, half)
-    )
+    encode_half = jax.jit(lambda x: half.apply(params, x, method="encode"))
+    code, half_code = _encode()(x), encode_half(x)
     for leaf in jax.tree.leaves(half_code):
         assert leaf.dtype == jnp.float32
     assert np.abs(code.rotation - half_code.rotation).max() < 0.05
-    assert half.apply(params, x).dtype == jnp.float32
+    assert jax.eval_shape(half.apply, params, x).dtype == jnp.float32
