@@ -18,7 +18,7 @@ igl = pytest.importorskip("igl")
 SEEDS = [furniture.object_seed("train", "chair", index, 3) for index in range(40)]
 
 
-def occupancy(mesh, resolution: int = 32) -> np.ndarray:
+def occupancy(mesh, resolution: int = 20) -> np.ndarray:
     """Solid voxels of a mesh around the centre of its bounding box, scaled to fit every turn."""
     vertices = mesh.vertices - mesh.bounds.mean(0)
     vertices = vertices * (0.475 * resolution / np.linalg.norm(vertices, axis=1).max())
