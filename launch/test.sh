@@ -10,8 +10,9 @@ source "$(dirname "$0")/environment.sh"
 install test
 "$venv_python" -m ruff check .
 "$venv_python" -m ruff format --check .
-# Many tests compile the same programs.
+# Many tests compile the same programs, small ones too.
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.pytest_cache/jax}
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=${JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS:-0}
 # Compiling takes most of the time: the code of the CPU's programs may be slower.
 export XLA_FLAGS="--xla_backend_optimization_level=0 ${XLA_FLAGS:-}"
 # On the CPU: two workers would take a GPU's memory from each other.
