@@ -33,13 +33,17 @@ def config(tmp_path_factory):
     return config
 
 
+# What the program of the steps does not depend on.
+_TIMES = ("train__log_every", "train__checkpoint_every", "train__eval_every")
+
+
 @pytest.fixture(scope="module")
 def compiled_once():
     """Lets runs of one configuration share their program: to compile it is most of their time."""
     runners, make = {}, train._make_runner
 
     def shared(model, config, mesh, data, start):
-        key = describe(config)
+        key = describe(_change(config, **dict.fromkeys(_TIMES, 1)))
         if key not in runners:
             runners[key] = make(model, config, mesh, data, start)
         return runners[key]
@@ -110,25 +114,34 @@ def test_however_steps_are_divided_among_calls_and_runs_the_result_is_the_same(c
             jax.tree.map(np.testing.assert_array_equal, state, at_once)
 
 
-def test_a_batch_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_kept(
-    config, tmp_path, monkeypatch
+def test_a_step_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_kept(
+    config, compiled_once, tmp_path, monkeypatch
 ):
-    gradients, unpack = step.device_gradients, step.resident.unpack
+    """Step 6, the second of four in a call, finds parameters that are not finite."""
+    make = train._make_runner
 
-    def poisoned(params, packed, done, frames, **options):
-        with pytest.MonkeyPatch.context() as patch:
-            nan_at_step_6 = jnp.where(done == 5, jnp.nan, 1)
-            patch.setattr(step.resident, "unpack", lambda *each: unpack(*each) * nan_at_step_6)
-            return gradients(params, packed, done, frames, **options)
+    def poisoned(model, config, mesh, data, start):
+        single = _change(config, train__steps_per_call=1)
+        run_one = make(model, single, mesh, data, start)
 
-    monkeypatch.setattr(step, "device_gradients", poisoned)
-    simpler = _change(config, pose__second_width=0)  # compiles sooner
+        def run(state, count):
+            history = []
+            for _ in range(count):
+                if int(state.step) == 5:
+                    state = state.replace(params=jax.tree.map(lambda p: p * jnp.nan, state.params))
+                state, metrics, _ = run_one(state, 1)
+                history.append(metrics)
+            return state, jax.tree.map(lambda *each: jnp.concatenate(each), *history), 0.0
+
+        return run
+
+    monkeypatch.setattr(train, "_make_runner", poisoned)
     with pytest.raises(
         TrainingError, match="step 6: reconstruction is nan, kl is nan, .*; stopped"
     ):
-        train.train(simpler, tmp_path)
+        train.train(config, tmp_path)
     assert list(run_folder.checkpoints(tmp_path)) == [4]
-    state = _restore(simpler, tmp_path)
+    state = _restore(config, tmp_path)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
     assert int(state.step) == 4
     assert read_scalars(tmp_path)["train/loss"][0].tolist() == [4]
