@@ -43,7 +43,8 @@ class Row:
         seed: of the run.
         sse: squared error summed over an object's voxels, mean over the test split.
         gap_closed: (SSE of the rotated VAE - SSE) / (SSE of the rotated - SSE of the aligned VAE)
-            with the same latent size and seed; NaN where one of them is missing.
+            with the same latent size and seed; NaN where one of them is missing, or the aligned
+            VAE is no better than the rotated one, so that there is no gap.
         iou: of the reconstruction.
         nn1_accuracy: 1-nearest-neighbour accuracy of the code.
         pair_median_deg: of the relative rotation of two views, degrees; NaN for plain VAEs.
@@ -125,7 +126,8 @@ def _fill_in_gaps(rows: Iterable[Row]) -> None:
 
     for row in rows:
         rotated, aligned = sse("rotated VAE", row.rotations, row), sse("aligned VAE", "none", row)
-        row.gap_closed = (rotated - row.sse) / (rotated - aligned)
+        if rotated > aligned:
+            row.gap_closed = (rotated - row.sse) / (rotated - aligned)
 
 
 def _cell(row: Row) -> tuple[str, str, int, int]:

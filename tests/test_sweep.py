@@ -77,9 +77,20 @@ def test_encoding_is_timed_on_the_restored_model(tmp_path):
 
 
 def test_a_gap_without_its_references_is_unknown():
-    row = sweep.Row("so3", "mixture", 8, 0, 12.0, 0.0, 0.5, 0.9, 3.0, 1.0, 0.1)
+    row = _row("so3", "mixture", sse=12.0)
     sweep._fill_in_gaps([row])
     assert np.isnan(row.gap_closed)
+
+
+def test_where_turning_costs_nothing_there_is_no_gap():
+    rows = [_row("so3", "mixture", 12.0), _row("so3", "rotated VAE", 9.0)]
+    rows.append(_row("none", "aligned VAE", 10.0))
+    sweep._fill_in_gaps(rows)
+    assert all(np.isnan(row.gap_closed) for row in rows)
+
+
+def _row(rotations, method, sse):
+    return sweep.Row(rotations, method, 8, 0, sse, np.nan, 0.5, 0.9, 3.0, 1.0, 0.1)
 
 
 def test_a_folder_without_finished_runs_is_told(tmp_path, monkeypatch, capsys):
