@@ -34,9 +34,9 @@ def transpose(
         cotangent: the gradient with respect to the turned volume.
         rotation: of the forward pass.
         method: "scatter", "gather" or "matrix"; None takes what is best where the program runs:
-            "scatter" on a CPU, by measurement. By reasoning, not yet measured there, "gather" on a
-            GPU, where a scatter's atomic additions are neither deterministic nor fast, and on a TPU
-            "matrix" up to 16^3 and "gather" beyond. All are deterministic there.
+            "scatter" on a CPU, by measurement; "gather" on a GPU, where a scatter's atomic
+            additions are neither deterministic nor fast (docs/speed.md); on a TPU, by reasoning
+            alone, "matrix" up to 16^3 and "gather" beyond. All are deterministic there.
     """
     forms = {"scatter": _scatter, "gather": _gather, "matrix": _matrix}
     if method is not None:
