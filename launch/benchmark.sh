@@ -4,6 +4,8 @@
 #
 #     bash launch/benchmark.sh [--only=rotation] [--config=configs/furniture.py]
 #
+# With --only=encoding, how long each way to find a pose takes, which is left out otherwise.
+#
 # Compares with PyTorch where it is installed in .venv. Without a .venv to make (a machine with JAX
 # and no network): python -m rotdis.benchmark. Needs Python 3.11 or later ($PYTHON says which).
 set -euo pipefail

@@ -40,8 +40,8 @@ def run(
         mode: "prepare", "train", "evaluate", "report", "reconstruct", "align", "generate",
             "explore" or "export".
         config: a validated configuration; evaluation and report do without and take the run's.
-        workdir: the run's folder; "prepare" does without, and "reconstruct", "align", "generate"
-            and "explore" take whatever `inference.load` takes.
+        workdir: the run's folder; "prepare" does without, and "evaluate", "reconstruct", "align",
+            "generate" and "explore" take whatever `inference.load` takes.
         input_path: meshes to reconstruct, to align, or to generate from.
         output: the folder to write into, or the file to export to.
         mesh_format: of the meshes that are written; by default PLY for generated ones, and each
@@ -61,7 +61,7 @@ def run(
     elif mode == "train":
         train_and_evaluate(config, workdir)
     elif mode == "evaluate":
-        evaluate_run(workdir, config)
+        evaluate_model(workdir, config, output)
     elif mode == "report":
         report_run(workdir, config)
     elif mode == "reconstruct":
@@ -95,24 +95,33 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
         print("the source has no test objects: nothing to evaluate")
 
 
-def evaluate_run(
-    workdir: str | Path, config: ml_collections.ConfigDict | None = None
+def evaluate_model(
+    workdir: str | Path, config: ml_collections.ConfigDict | None, output: str | None = None
+) -> None:
+    """Evaluates a run's best checkpoint, or a packaged or exported model; see `_evaluated`."""
+    folder = _folder(workdir, output, ".")
+    _evaluated(inference.load(workdir), workdir, config, folder)
+
+
+def _evaluated(
+    model: Model, source: str | Path, config: ml_collections.ConfigDict | None, folder: Path
 ) -> tuple[Model, PreparedData, Evaluation]:
-    """Evaluates the best checkpoint on the test split: `metrics.json` and a table.
+    """Evaluates a model on the test split: `metrics.json` and a table.
 
     Args:
-        workdir: a training run's folder.
+        model: the model.
+        source: where it is from.
         config: says on which data to evaluate, and how long poses are searched or refined; the
-            run's own by default.
+            model's own by default.
+        folder: gets `metrics.json`.
 
     Returns:
-        (model, data, evaluation), for the report.
+        (model as it was evaluated, data, evaluation).
     """
-    model = inference.load_run(workdir)
     if config is None:
         config = model.config
     else:
-        run_folder.check_same_model(workdir, config)
+        run_folder.check_same_model(source, model.config, config)
         own = copy.deepcopy(model.config)
         own.pose, own.search = config.pose, config.search
         model = Model(own, model.params)
@@ -131,14 +140,16 @@ def evaluate_run(
         thorough=True,
         symmetries=config.eval.symmetries,
     )
-    evaluate.write_metrics(Path(workdir) / "metrics.json", evaluation.metrics)
+    evaluate.write_metrics(folder / "metrics.json", evaluation.metrics)
     print(evaluate.format_table(evaluation.metrics))
     return model, data, evaluation
 
 
 def report_run(workdir: str | Path, config: ml_collections.ConfigDict | None = None) -> None:
     """Evaluates, and writes the report with its pictures, `pictures/opening.png` among them."""
-    model, data, evaluation = evaluate_run(workdir, config)
+    model, data, evaluation = _evaluated(
+        inference.load_run(workdir), workdir, config, Path(workdir)
+    )
     if evaluation.predictions is not None:
         path = Path(workdir) / "pictures" / "opening.png"
         present = {data.test.class_names[label] for label in evaluation.predictions.label}

@@ -21,7 +21,7 @@ from rotdis.errors import RotdisError, UsageError
 _MODES = {
     "train": "the default: train, or go on where W stands; then evaluate and report",
     "prepare": "voxelize the source and write its shards",
-    "evaluate": "evaluate the best checkpoint of W on the test split",
+    "evaluate": "evaluate the best checkpoint of W on the test split: metrics.json, a table",
     "report": "write W/report.html",
     "reconstruct": "infer pose, code and reconstruction of the meshes at --input",
     "align": "turn the meshes at --input into one common frame",
@@ -50,8 +50,8 @@ FLAGS["config"].parser = config_file.Parser(FLAGS["config"].parser)
 flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of the run: checkpoints, logs, metrics, report. For reconstruct, align, generate and "
-    "explore also a packaged model's name, or an exported file.",
+    "Folder of the run: checkpoints, logs, metrics, report. For evaluate, reconstruct, align, "
+    "generate and explore also a packaged model's name, or an exported file.",
 )
 flags.DEFINE_enum(
     "mode", "train", list(_MODES), "; ".join(f"{mode}: {what}" for mode, what in _MODES.items())
@@ -65,8 +65,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "output",
     None,
-    "Where to write. For --mode=reconstruct [W/reconstruct], align [W/aligned] and generate "
-    "[W/generated] a folder, for export a file NAME.rotdis [named after W, in W].",
+    "Where to write. For --mode=evaluate [W], reconstruct [W/reconstruct], align [W/aligned] and "
+    "generate [W/generated] a folder, for export a file NAME.rotdis [named after W, in W].",
 )
 flags.DEFINE_enum(
     "mesh_format",

@@ -155,31 +155,35 @@ def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> No
     Raises:
         CheckpointError: it holds another; the message names the keys that differ.
     """
-    prolonged = _lookup(load_config(workdir), "train.steps") != config.train.steps
-    _compare(workdir, config, _RUN - ({"frames.synchronize_at"} if prolonged else set()))
-
-
-def check_same_model(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
-    """Makes sure that a workdir's model is the one that the configuration describes.
-
-    Raises:
-        CheckpointError: it is another; the message names the keys that differ.
-    """
-    _compare(workdir, config, _MODEL)
-
-
-def model_differences(saved: ml_collections.ConfigDict, wanted: ml_collections.ConfigDict) -> str:
-    """Returns in which fields two configurations describe different models; "" where in none."""
-    return _differences(saved, wanted, _MODEL)
-
-
-def _compare(workdir: str | Path, config: ml_collections.ConfigDict, fields: set[str]) -> None:
     saved = compatibility.complete(load_config(workdir).to_dict(), workdir)
+    prolonged = saved.train.steps != config.train.steps
+    fields = _RUN - ({"frames.synchronize_at"} if prolonged else set())
     differences = _differences(saved, config, fields)
     if differences:
         raise CheckpointError(
             f"{workdir}: holds another model's run, which differs in {differences}; choose another "
             "--workdir, or delete this one"
+        )
+
+
+def check_same_model(
+    source: str | Path, saved: ml_collections.ConfigDict, wanted: ml_collections.ConfigDict
+) -> None:
+    """Makes sure that a trained model is the one that a configuration describes.
+
+    Args:
+        source: where the model is from, for the message.
+        saved: its configuration.
+        wanted: the other.
+
+    Raises:
+        CheckpointError: it is another; the message names the keys that differ.
+    """
+    differences = _differences(saved, wanted, _MODEL)
+    if differences:
+        raise CheckpointError(
+            f"{source} is another model than this configuration describes; it differs in "
+            f"{differences}"
         )
 
 

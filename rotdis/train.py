@@ -132,14 +132,9 @@ def _trained(config: ml_collections.ConfigDict) -> optax.Params:
     source = config.train.start_from
     try:
         model = inference.load(source)
+        run_folder.check_same_model(source, model.config, config)
     except CheckpointError as error:
         raise CheckpointError(f"config.train.start_from: {error}") from error
-    differences = run_folder.model_differences(model.config, config)
-    if differences:
-        raise CheckpointError(
-            f"config.train.start_from: {source} is another model than this configuration "
-            f"describes; it differs in {differences}"
-        )
     return model.params
 
 

@@ -7,7 +7,8 @@ from tiny import tiny_config
 
 pytest.importorskip("igl")
 from rotdis import align, commands, gallery, inference, packaged, run_folder  # noqa: E402
-from rotdis.errors import CheckpointError, RotdisError  # noqa: E402
+from rotdis.errors import CheckpointError, RotdisError, UsageError  # noqa: E402
+from rotdis.evaluate import Evaluation  # noqa: E402
 from rotdis.packaged import export  # noqa: E402
 
 
@@ -46,27 +47,34 @@ def test_a_model_that_is_no_folder_needs_to_be_told_where(written, tmp_path, mon
 
 
 def test_an_evaluation_searches_and_refines_poses_as_its_configuration_says(tmp_path, monkeypatch):
-    class Evaluated(Exception):
-        pass
+    seen = []
 
     def evaluated(model, *_, **__):
-        raise Evaluated(model.config.pose.refine_steps, model.config.search.steps)
+        seen.append((model.config.pose.refine_steps, model.config.search.steps))
+        return Evaluation({"data/test_objects": 1}, None)
 
     saved, given = tiny_config(), tiny_config()
     given.pose.refine_steps, given.search.steps = 3, 5
     run_folder.save_config(tmp_path, saved)
     data = types.SimpleNamespace(train=(), validation=(), test=("object",))
-    monkeypatch.setattr(inference, "load_run", lambda _: inference.Model(saved, {}))
+    monkeypatch.setattr(inference, "load", lambda _: inference.Model(saved, {}))
     monkeypatch.setattr(commands.prepare, "prepare", lambda _: data)
     monkeypatch.setattr(commands.evaluate, "evaluate", evaluated)
-    for config, expected in ((None, (0, saved.search.steps)), (given, (3, 5))):
-        with pytest.raises(Evaluated) as info:
-            commands.run("evaluate", config, str(tmp_path))
-        assert info.value.args == expected
+    for config in (None, given):
+        commands.run("evaluate", config, str(tmp_path))
+    assert seen == [(0, saved.search.steps), (3, 5)]
     assert saved.pose.refine_steps == 0
+    # A packaged model too, but not into the installation; and as none that it is not.
+    with pytest.raises(UsageError, match="--output: say where"):
+        commands.run("evaluate", given, "modelnet10")
+    commands.run("evaluate", given, "modelnet10", output=str(tmp_path / "out"))
+    assert (tmp_path / "out" / "metrics.json").exists() and len(seen) == 3
+    given.model.latent_size += 1
+    with pytest.raises(CheckpointError, match="modelnet10 is another model .*latent_size"):
+        commands.run("evaluate", given, "modelnet10", output=str(tmp_path / "out"))
 
 
-@pytest.mark.parametrize("mode", ["evaluate", "report", "export"])
+@pytest.mark.parametrize("mode", ["report", "export"])
 def test_the_name_of_a_packaged_model_is_no_run(mode, tmp_path, monkeypatch):
     (tmp_path / "known.rotdis").touch()
     monkeypatch.setattr(packaged, "_FOLDER", tmp_path)

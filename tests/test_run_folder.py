@@ -26,13 +26,13 @@ def test_another_run_is_refused_and_the_differing_keys_named(tmp_path):
     other.optimizer.learning_rate = 0.5
     with pytest.raises(CheckpointError, match=r"model.latent_size \(4 there, 7 here\).*learning"):
         run_folder.check_same_run(tmp_path, other)
-    with pytest.raises(CheckpointError, match="model.latent_size"):
-        run_folder.check_same_model(tmp_path, other)
+    with pytest.raises(CheckpointError, match=r"^it is another .* \(4 there, 7 here\)$"):
+        run_folder.check_same_model("it", tiny_config(), other)
     other = tiny_config()
     other.data.dir, other.train.log_every, other.data.loader = "elsewhere", 5, "tfdata"
     run_folder.check_same_run(tmp_path, other)
     other.data.source = "other.npz"
-    run_folder.check_same_model(tmp_path, other)
+    run_folder.check_same_model("it", tiny_config(), other)
 
 
 def test_a_run_of_another_length_may_find_frames_at_other_shares_of_it(tmp_path):

@@ -13,13 +13,18 @@ from ml_collections import config_flags
 
 from rotdis.errors import RotdisError
 
-PARTS = ("rotation", "training", "loading", "inference")
+PARTS = ("rotation", "training", "loading", "inference", "encoding")
+_SLOW = ("encoding",)  # only where asked for: it searches poses
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
     "config", None, "The configuration whose step is timed [that of configs/modelnet.py]."
 )
-flags.DEFINE_list("only", list(PARTS), f"What to measure, of {', '.join(PARTS)}.")
+flags.DEFINE_list(
+    "only",
+    [part for part in PARTS if part not in _SLOW],
+    f"What to measure, of {', '.join(PARTS)}.",
+)
 flags.DEFINE_float("seconds", 3.0, "At least so long for every comparison.", lower_bound=0.0)
 flags.DEFINE_string("json", "runs/benchmark.json", "Where to write the results.")
 flags.register_validator(
@@ -33,7 +38,7 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"what is {arguments[1]!r}? options are written --name=value")
     logging.set_verbosity(logging.ERROR)
     # After the flags, so that --help is quick.
-    from rotdis.benchmark import inference, loading, machine, rotation, tables, training
+    from rotdis.benchmark import encoding, inference, loading, machine, rotation, tables, training
     from rotdis.config import base_config, validate
 
     config: ml_collections.ConfigDict = FLAGS.config or base_config()
@@ -59,6 +64,9 @@ def main(arguments: list[str]) -> None:
         if "inference" in FLAGS.only:
             results["inference"] = inference.run(config, FLAGS.seconds)
             print(tables.of_inference(results["inference"]))
+        if "encoding" in FLAGS.only:
+            results["encoding"] = encoding.run(config, FLAGS.seconds)
+            print(tables.of_encoding(results["encoding"]))
         path.write_text(json.dumps(results, indent=2) + "\n")
     except (RotdisError, OSError) as error:
         print(f"rotdis.benchmark: {error}", file=sys.stderr)

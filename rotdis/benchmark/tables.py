@@ -2,9 +2,11 @@
 
 from tabulate import tabulate
 
+from rotdis.benchmark.encoding import PLAIN
 from rotdis.benchmark.machine import Machine
 from rotdis.benchmark.rotation import PASSES, Row
 from rotdis.benchmark.training import Stage, Training
+from rotdis.inference import BATCH
 
 
 def of_machine(machine: Machine) -> str:
@@ -87,6 +89,13 @@ def of_inference(speeds: dict[int, dict[str, float]]) -> str:
         for count, of_batch in speeds.items()
     ]
     return "\nInference, objects/s\n\n" + _table(lines, ["", *next(iter(speeds.values()))])
+
+
+def of_encoding(seconds: dict[str, float]) -> str:
+    """Returns the time for an object by each way to find its pose."""
+    plain = seconds[PLAIN]
+    lines = [[name, f"{1e3 * each:.2f}", f"{each / plain:.1f}x"] for name, each in seconds.items()]
+    return f"\nEncoding, one of a batch of {BATCH}\n\n" + _table(lines, ["", "ms", "times"])
 
 
 def _table(lines: list[list[str | None]], headings: list[str]) -> str:

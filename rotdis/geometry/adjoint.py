@@ -35,8 +35,9 @@ def transpose(
         rotation: of the forward pass.
         method: "scatter", "gather" or "matrix"; None takes what is best where the program runs:
             "scatter" on a CPU, by measurement; "gather" on a GPU, where a scatter's atomic
-            additions are neither deterministic nor fast (docs/speed.md); on a TPU, by reasoning
-            alone, "matrix" up to 16^3 and "gather" beyond. All are deterministic there.
+            additions are not deterministic (one measurement of the three: docs/speed.md); on a
+            TPU, by reasoning alone, "matrix" up to 16^3 and "gather" beyond. What is taken is
+            deterministic there.
     """
     forms = {"scatter": _scatter, "gather": _gather, "matrix": _matrix}
     if method is not None:

@@ -20,7 +20,10 @@ def test_step_loaders_and_inference_are_measured(tmp_path):
     path = tmp_path / "new" / "benchmark.json"
     done = _run(
         "--config=configs/smoke.py",
-        "--only=training,loading,inference",
+        "--config.search.restarts=32",
+        "--config.search.refined=1",
+        "--config.search.steps=1",
+        "--only=training,loading,inference,encoding",
         "--seconds=0",
         f"--json={path}",
     )
@@ -36,6 +39,8 @@ def test_step_loaders_and_inference_are_measured(tmp_path):
     assert len(training["rotating"]) == 3
     assert results["loading"].keys() >= {"resident"} and min(results["loading"].values()) > 0
     assert results["inference"].keys() == {"1", "256"}
+    plain, _, cube, everywhere = results["encoding"].values()
+    assert 0 < plain < min(cube, everywhere)
     assert "views/s" in done.stdout and "objects/s" in done.stdout
     assert results["machine"]["matmul_flops"] > 1e8
 
