@@ -3,7 +3,9 @@
 import base64
 import io
 import os
+import queue
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -56,17 +58,34 @@ choose("mine.obj", turned("sofa", np.eye(3)).export(file_type="obj").encode())
 }
 
 
+class _Client(nbclient.NotebookClient):
+    """Looks for a cell's reply every second.
+
+    What a widget sends meanwhile on the same socket can swallow the news that the reply is there;
+    nbclient would look again only when the cell's whole time has passed.
+    """
+
+    async def async_start_new_kernel_client(self):
+        client = await super().async_start_new_kernel_client()
+        get_message = client.shell_channel.get_msg
+
+        async def look_again(timeout):
+            end = time.monotonic() + timeout
+            while True:
+                try:
+                    return await get_message(timeout=min(1, max(0, end - time.monotonic())))
+                except queue.Empty:
+                    if time.monotonic() >= end:
+                        raise
+
+        client.shell_channel.get_msg = look_again
+        return client
+
+
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
     """The executed notebook, its cells by id."""
-    try:
-        return _execute(tmp_path_factory.mktemp("demo"))
-    except nbclient.exceptions.CellTimeoutError:
-        # Now and then a cell's reply is lost between an idle kernel and nbclient (ipykernel 7).
-        return _execute(tmp_path_factory.mktemp("demo"))
-
-
-def _execute(folder):
+    folder = tmp_path_factory.mktemp("demo")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     for cell in notebook.cells:
         cell.source = REPLACED.get(cell.id, cell.source)
@@ -78,9 +97,7 @@ def _execute(folder):
         "HOME": str(folder),  # prepared data are kept below it
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    client = nbclient.NotebookClient(
-        notebook, timeout=150, resources={"metadata": {"path": str(folder)}}
-    )
+    client = _Client(notebook, timeout=150, resources={"metadata": {"path": str(folder)}})
     client.execute(env=environment)
     return notebook
 
