@@ -21,7 +21,7 @@ from rotdis.render import CANONICAL_COLOR, INPUT_COLOR
 KINDS = ("folder", "all")
 _SHOWN = 48  # objects on the overview, at most
 _COLUMNS = 8
-_COMPARED = 32  # side of the grids on which objects are compared, at least
+_COMPARED = 64  # side of the grids on which objects are compared, at least
 
 
 def align(

@@ -153,12 +153,12 @@ def _snap(rotation: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
 def cube_copies(volume: Float[Array, "b d d d"]) -> Float[Array, "b 24 d d d"]:
     """Returns each volume turned by the inverse of every rotation of `so3.cube_group`, exactly."""
     batch, size = volume.shape[:2]
-    copies = jnp.take(volume.reshape(batch, -1), _cube_permutations(size), axis=1)
+    copies = jnp.take(volume.reshape(batch, -1), cube_permutations(size), axis=1)
     return copies.reshape(batch, 24, size, size, size)
 
 
 @functools.cache
-def _cube_permutations(size: int) -> np.ndarray:
+def cube_permutations(size: int) -> np.ndarray:
     """Returns, for each g of the group, the source index of every voxel of rotate(v, g^-1)."""
     points = np.stack(np.meshgrid(*(np.arange(size),) * 3, indexing="ij"), -1).reshape(-1, 3)
     doubled = 2 * points - (size - 1)  # twice the centred coordinates: integers for any size

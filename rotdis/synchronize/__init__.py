@@ -2,12 +2,10 @@
 
 Single objects' canonical frames agree within a class up to rotations of the cube, at best. But many
 objects at once say more than each alone. Similar ones are compared at rotations from all of SO(3),
-and chained by those that fit best (`tree`); they are compared again at the cube's 24 (`pairs`), and
-a rotation of the cube is found for each so that the comparisons agree (`solve`); what is left, a
-tilt of some degrees, is taken out by small turns towards the neighbours and towards faces that are
-parallel to the axes (`refine`). The second comparison is of the objects as they are and of objects
-stretched towards one box, since a tall cupboard should not lie down to be like a broad one
-(`proportions`).
+and chained by those that fit best (`tree`); they are compared again at the cube's 24, by where
+their surface lies and which way it faces (`surface`, `pairs`), and a rotation of the cube is found
+for each so that the comparisons agree (`solve`); what is left, a tilt of some degrees, is taken out
+by small turns towards the neighbours and towards faces that are parallel to the axes (`refine`).
 """
 
 from typing import NamedTuple
@@ -19,16 +17,15 @@ from scipy.spatial.transform import Rotation
 
 from rotdis.geometry import so3
 from rotdis.synchronize import fields as fields_
-from rotdis.synchronize import proportions, refine, solve, tree
-from rotdis.synchronize.pairs import Pairs, group_tables, nearest
+from rotdis.synchronize import refine, solve, surface, tree
+from rotdis.synchronize.pairs import Pairs, group_tables, nearest, of_volumes
 
 NEIGHBOURS = 8
-# Of the fields, in sides of the grid. Far-reaching ones tell which of the cube's rotations is right
-# where shapes differ; near ones are sharp, for the tilt.
+# Of the fields, in sides of the grid. A far-reaching one gives first turns even where shapes
+# differ; near ones are sharp, for the tilt.
 _FAR, _NEAR, _NEAREST = 0.375, 0.08, 0.04
 _FINE = 32  # side of the grids on which the last degrees are refined
-# How far objects are stretched towards one box where they are compared, besides as they are.
-_AMOUNTS = (0.5, 1.0)
+_CELLS = (4, 8)  # along a side, by which objects are compared
 _ROUNDS = 2  # of comparing, solving and refining: a tilt taken out makes comparisons sharper
 _AGREE = 15.0  # degrees: frames so near are one
 _CANDIDATES = 1000  # frames among which the commonest is looked for
@@ -66,19 +63,21 @@ def synchronize(
     before = np.asarray(rotations, np.float64)
     if len(before) < 2:
         return Synchronized(before, np.zeros(len(before), int), np.zeros((0, 2), int))
-    far, near = (fields_.distance_fields(voxels, decay) for decay in (_FAR, _NEAR))
-    solids = fields_.solids(voxels)
+    voxels = _as_bytes(voxels)
+    side = _FINE if voxels.shape[1] % _FINE == 0 else fields_.SIDE
+    coarse = fields_.solids(voxels, side)
+    far, near = (fields_.distance_fields(coarse, decay) for decay in (_FAR, _NEAR))
+    solids = fields_.solids(coarse)
     forms = fields_.turned(far, before)
-    turns = tree.first_turns(forms, nearest(forms[:, None], neighbours).edges) @ before
+    maybe = nearest([of_volumes(forms)], neighbours).edges
+    turns = tree.first_turns(forms, maybe) @ before
     for _ in range(_ROUNDS):
-        compared = [fields_.turned(far, turns), *_stretched(voxels, turns)]
-        pairs = nearest(np.stack(compared, axis=1), neighbours)
+        pairs = nearest(surface.describe(fields_.turned(voxels, turns), _CELLS), neighbours)
         chosen, component = solve.solve(len(turns), *pairs)
         weights = _weights(pairs, chosen)
         turns = refine.refine(near, solids, so3.cube_group()[chosen] @ turns, weights)
-    side = _FINE if voxels.shape[1] % _FINE == 0 else fields_.SIDE
-    near, solids = fields_.distance_fields(voxels, _NEAREST, side), fields_.solids(voxels, side)
-    turns = refine.refine(near, solids, turns, weights, refine.FINE_STEPS)
+    nearest_ = fields_.distance_fields(coarse, _NEAREST, side)
+    turns = refine.refine(nearest_, coarse, turns, weights, refine.FINE_STEPS)
     turns = Rotation.from_matrix(turns).as_matrix()  # in double precision
     for label in np.unique(component):
         members = component == label
@@ -86,16 +85,6 @@ def synchronize(
         change = before[members] @ np.swapaxes(turns[members], 1, 2)
         turns[members] = _commonest(change) @ turns[members]
     return Synchronized(turns, component, pairs.edges)
-
-
-def _stretched(
-    voxels: np.ndarray, rotations: Float[np.ndarray, "n 3 3"]
-) -> list[UInt8[np.ndarray, "n 16 16 16"]]:
-    """Returns the far-reaching fields of turned objects, stretched half-way and all the way."""
-    turned = fields_.turned(_as_bytes(voxels), rotations)
-    return [
-        fields_.distance_fields(proportions.stretched(turned, amount), _FAR) for amount in _AMOUNTS
-    ]
 
 
 def _as_bytes(voxels: np.ndarray) -> UInt8[np.ndarray, "n d d d"]:

@@ -1,9 +1,8 @@
-"""What synchronization compares: for every point how near an object is to it, not only whether
-the object is there.
+"""What is compared of objects that are not parallel to each other yet: for every point how near an
+object is to it, not only whether the object is there.
 
 Occupancies of two chairs whose legs lie beside each other overlap no more than those of a chair and
-a bed; their distance fields are alike. On generated furniture these tell the right one of 24
-rotations more often than occupancy does, blurred or not.
+a bed; their distance fields are alike, whichever way the two are turned by a few degrees.
 """
 
 import jax

@@ -56,12 +56,18 @@ def test_the_frames_that_objects_come_in_change_nothing_but_the_rotations():
     assert (straight.edges == turned.edges).all()
 
 
-def test_a_turned_forms_features_are_the_forms_permuted():
-    forms = np.random.default_rng(7).random((2, 16, 16, 16), np.float32)
-    features = alikeness._oriented_gradients(forms)
-    for g, permutation in enumerate(alikeness._permutations()):
-        turned = np.asarray(resample.cube_copies(jnp.asarray(forms)))[:, g]
-        assert np.allclose(alikeness._oriented_gradients(turned), features[:, permutation])
+def test_products_are_the_cosines_of_whitened_features():
+    features = np.random.default_rng(7).normal(size=(40, 24))
+    order = np.stack([np.roll(np.arange(24), shift) for shift in range(24)])
+    left, right = alikeness._decorrelated(features, order)
+    copies = features[:, order].reshape(-1, 24)
+    values, vectors = np.linalg.eigh(np.cov(copies.T, bias=True))
+    scale = (values + alikeness._SHRINKAGE * values.max()) ** -0.5
+    white = (copies - copies.mean(axis=0)) @ (vectors * scale) @ vectors.T
+    white /= np.linalg.norm(white, axis=1, keepdims=True)
+    white = white.reshape(40, 24, 24)
+    expected = np.einsum("igv,jv->ijg", white, white[:, 0])
+    assert np.allclose(np.einsum("igv,jv->ijg", left[:, order], right), expected, atol=1e-5)
 
 
 def test_empty_and_equal_forms_do_no_harm():

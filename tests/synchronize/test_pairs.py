@@ -14,14 +14,16 @@ def _turned(grid, turns):
     return fields.turned(grids, GROUP[turns])
 
 
-def _fields(grids):
-    """Two fields of each."""
-    return np.stack([fields.distance_fields(grids, decay) for decay in (0.3, 0.1)], axis=1)
+def _described(grids):
+    """Two fields of each, as two variants of one description, and as a second one."""
+    near, far = (pairs.of_volumes(fields.distance_fields(grids, decay)) for decay in (0.1, 0.3))
+    both = np.concatenate([far.features, near.features], axis=1)
+    return [far._replace(features=both), near]
 
 
 def test_the_best_rotation_is_the_one_that_was_planted():
     turns = [0, 5, 17, 23]
-    found = pairs.nearest(_fields(_turned(corner(), turns)), 3)
+    found = pairs.nearest(_described(_turned(corner(), turns)), 3)
     products, inverse = pairs.group_tables()
     assert found.edges.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
     for (i, j), scores in zip(found.edges, found.scores, strict=True):
@@ -32,18 +34,18 @@ def test_the_best_rotation_is_the_one_that_was_planted():
 def test_neighbours_are_of_the_same_kind_among_more_objects_than_landmarks():
     rng = np.random.default_rng(0)
     grids = [_turned(shape, rng.integers(0, 24, 24)) for shape in (corner(), slab(), column())]
-    found = pairs.nearest(_fields(np.concatenate(grids)), 4)
+    found = pairs.nearest(_described(np.concatenate(grids)), 4)
     kind = np.repeat([0, 1, 2], 24)
     assert (kind[found.edges[:, 0]] == kind[found.edges[:, 1]]).all()
     assert (np.bincount(found.edges.ravel(), minlength=72) >= 4).all()
 
 
 def test_a_symmetric_object_fits_in_each_of_its_ways():
-    found = pairs.nearest(_fields(_turned(column(), [0, 7])), 8)
+    found = pairs.nearest(_described(_turned(column(), [0, 7])), 8)
     assert (found.scores[0] > 0.99).sum() == 8
 
 
 def test_fewer_than_two_objects_have_no_pairs():
     for count in (0, 1):
-        found = pairs.nearest(np.zeros((count, 1, 16, 16, 16), np.uint8), 8)
+        found = pairs.nearest([pairs.of_volumes(np.zeros((count, 16, 16, 16), np.uint8))], 8)
         assert found.edges.shape == (0, 2) and found.scores.shape == (0, 24)

@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 from synchronize.constructed import PROPORTIONS, angles, column, corner, slab, step
 
 from rotdis import synchronize
+from rotdis.data import furniture, normalize
 from rotdis.geometry import so3
 from rotdis.synchronize import fields
 
@@ -42,6 +43,15 @@ def test_objects_of_other_proportions_stand_alike_and_do_not_lie_down():
     planted = _planted(len(PROPORTIONS), np.random.default_rng(0))
     voxels = _as_they_came([step(sides) for sides in PROPORTIONS], planted)
     result = synchronize.synchronize(voxels, np.broadcast_to(np.eye(3), (len(planted), 3, 3)))
+    assert angles(result.rotations @ planted).max() < 10
+
+
+def test_drawers_tell_where_the_front_of_a_dresser_is():
+    seeds = [furniture.object_seed("test", "dresser", index, 0) for index in range(5)]
+    grids = [normalize.normalize(furniture.make_object("dresser", seed), 64) for seed in seeds]
+    planted = _planted(5, np.random.default_rng(1), tilt=9)
+    voxels = _as_they_came(grids, planted)
+    result = synchronize.synchronize(voxels, np.broadcast_to(np.eye(3), (5, 3, 3)))
     assert angles(result.rotations @ planted).max() < 10
 
 
