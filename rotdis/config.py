@@ -93,6 +93,9 @@ def base_config() -> ml_collections.ConfigDict:
     config.frames.synchronize_at = (0.26, 0.55)
     config.frames.neighbours = 20  # each object is compared with so many
     config.frames.capacity = 4096  # at most so many training objects get a target
+    # Objects that have one are stretched along its axes, in training, by factors whose logarithms
+    # are up to this.
+    config.frames.stretch = 0.0
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 1e-3  # after warm-up; decays to zero by a cosine
@@ -149,6 +152,7 @@ _AT_LEAST_ZERO = (
     "loss.kl_weight",
     "loss.equivariance_weight",
     "loss.tilt_weight",
+    "frames.stretch",
     "pose.second_width",
     "pose.refine_steps",
     "optimizer.warmup_steps",

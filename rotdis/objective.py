@@ -8,7 +8,7 @@ import ml_collections
 import optax
 from jaxtyping import Array, Bool, Float
 
-from rotdis import losses
+from rotdis import losses, stretch
 from rotdis.geometry import resample, so3
 from rotdis.models.rotation_vae import Code, RotationVAE
 
@@ -25,13 +25,19 @@ TERMS = (
     "frame",
 )
 
+_product = functools.partial(jnp.matmul, precision="highest")
+
 
 def make_views(
-    x: Float[Array, "b d d d"], keys: Array, rotations: str
+    x: Float[Array, "b d d d"],
+    keys: Array,
+    rotations: str,
+    stretched: Float[Array, "b 3 3"] | None = None,
 ) -> tuple[Float[Array, "2 b d d d"], Float[Array, "2 b 3 3"]]:
     """Returns two views of every object, each turned at random, and the rotations Q applied.
 
     `rotations` says from where they are drawn: "so3" (uniform), "cube" (the 24), or "none".
+    Objects are stretched before by `stretch.draw`'s matrices, if there are any.
     """
     if rotations == "none":
         turns = jnp.broadcast_to(jnp.eye(3), (2, len(x), 3, 3))
@@ -39,7 +45,8 @@ def make_views(
     sample = {"so3": so3.random_uniform, "cube": so3.random_cube}[rotations]
     turns = jnp.swapaxes(jax.vmap(functools.partial(sample, shape=(2,)))(keys), 0, 1)
     turn_all = jax.vmap(resample.rotate)
-    return jnp.stack([turn_all(x[..., None], turn)[..., 0] for turn in turns]), turns
+    applied = turns if stretched is None else _product(turns, stretched)
+    return jnp.stack([turn_all(x[..., None], each)[..., 0] for each in applied]), turns
 
 
 def loss_and_metrics(
@@ -66,10 +73,15 @@ def loss_and_metrics(
     """
     view_keys, code_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)
     search_keys = jnp.concatenate([view_keys, code_keys])  # one per view
-    views, turns = make_views(x, view_keys, config.data.rotations)
+    stretched = None
+    if frames is not None and config.frames.stretch > 0:
+        stretch_keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(view_keys)
+        stretched = stretch.draw(x, stretch_keys, frames, config.frames.stretch)
+    views, turns = make_views(x, view_keys, config.data.rotations, stretched)
     count = len(x)
     both = views.reshape(2 * count, *x.shape[1:])
-    origin = (jnp.concatenate([x, x]), turns.reshape(2 * count, 3, 3))
+    applied = turns if stretched is None else _product(turns, stretched)
+    origin = (jnp.concatenate([x, x]), applied.reshape(2 * count, 3, 3))
     code, canonical = model.apply(
         {"params": params},
         both,
@@ -94,11 +106,10 @@ def loss_and_metrics(
         "sse": jnp.mean(jnp.sum((jax.nn.sigmoid(logits) - both) ** 2, axis=(1, 2, 3))),
     }
     if code.posterior is not None:
-        product = functools.partial(jnp.matmul, precision="highest")
         # View 1 turned into view 2, and the reverse: R_2 should be Q_2 Q_1^T R_1.
-        relative = product(turns[::-1], jnp.swapaxes(turns, -1, -2))
+        relative = _product(turns[::-1], jnp.swapaxes(turns, -1, -2))
         rotation = code.rotation.reshape(2, count, 3, 3)
-        targets = jax.lax.stop_gradient(product(relative, rotation)[::-1]).reshape(-1, 3, 3)
+        targets = jax.lax.stop_gradient(_product(relative, rotation)[::-1]).reshape(-1, 3, 3)
         pose_kl = jnp.mean(jax.vmap(losses.uniform_kl)(code.posterior.log_weights))
         loss += config.loss.kl_weight * pose_kl
         tilt = jnp.mean(jax.vmap(losses.tilt)(canonical))
@@ -125,7 +136,7 @@ def loss_and_metrics(
         weights = jnp.exp(code.posterior.log_weights)
         if frames is not None:
             known = jnp.any(frames != 0, axis=(-2, -1))
-            wanted = product(turns, frames).reshape(-1, 3, 3)
+            wanted = _product(turns, frames).reshape(-1, 3, 3)
             found, more = _frame_terms(code, wanted, jnp.tile(known, 2), concentration)
             loss += weight / concentration * found
             metrics |= more
