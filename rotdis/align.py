@@ -38,8 +38,8 @@ def align(
     Each mesh is turned by the model into its canonical frame, and then all of them together so that
     similar ones agree (`rotdis.synchronize`). A mesh is turned and shifted, so that the centre of
     its smallest enclosing ball lies at the origin; it is not scaled. The frame is the one in which
-    the model already puts most of them, so one mesh alone stays where `reconstruct` puts it. Of each
-    mesh some 0.6 MB are held in memory: voxels at 64^3, twice, and what is compared.
+    the model already puts most of them, so one mesh alone stays where `reconstruct` puts it. Some
+    0.6 MB of each are held in memory: voxels at 64^3, twice, and what is compared.
 
     Into `output`: every mesh under its own path below the input's folder; `poses.json`, a list with
     a row for each: `file`; `pose`, 4x4, rigid, row by row, which maps the points of the original

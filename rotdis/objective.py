@@ -76,7 +76,8 @@ def loss_and_metrics(
     stretched = None
     if frames is not None and config.frames.stretch > 0:
         stretch_keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(view_keys)
-        stretched = stretch.draw(x, stretch_keys, frames, config.frames.stretch)
+        draw = functools.partial(stretch.draw, amount=config.frames.stretch)
+        stretched = jax.vmap(draw)(x, stretch_keys, frames)
     views, turns = make_views(x, view_keys, config.data.rotations, stretched)
     count = len(x)
     both = views.reshape(2 * count, *x.shape[1:])

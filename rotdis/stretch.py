@@ -14,27 +14,21 @@ _FULL = 0.1  # occupancy from which a voxel counts for an object's size
 
 
 def draw(
-    x: Float[Array, "b d d d"], keys: Array, frames: Float[Array, "b 3 3"], amount: float
-) -> Float[Array, "b 3 3"]:
-    """Returns a matrix A for every object: stretched at random, it is x(A p).
+    x: Float[Array, "d d d"], key: Array, frame: Float[Array, "3 3"], amount: float
+) -> Float[Array, "3 3"]:
+    """Returns a matrix A: the object, stretched at random, is x(A p).
 
     So `resample.rotate(x, R A^T)` is the stretched object turned by R, in one interpolation. A is
     symmetric. It keeps the distance of the farthest voxel from the centre, as in normalized
     objects, and is the identity where the frame is not known.
 
     Args:
-        x: the objects.
-        keys: one random key per object.
-        frames: F, x = rotate(c, F) with c the canonical form; zeros where not known.
+        x: the object.
+        key: a random key.
+        frame: F, x = rotate(c, F) with c the canonical form; zeros where not known.
         amount: the logarithms of the factors along the three axes of c are drawn from
             [-amount, amount].
     """
-    return jax.vmap(_draw_one, in_axes=(0, 0, 0, None))(x, keys, frames, amount)
-
-
-def _draw_one(
-    x: Float[Array, "d d d"], key: Array, frame: Float[Array, "3 3"], amount: float
-) -> Float[Array, "3 3"]:
     size = x.shape[0]
     logarithms = jax.random.uniform(key, (3,), minval=-amount, maxval=amount)
     points = np.indices((size,) * 3).reshape(3, -1).T.astype(np.float32) - (size - 1) / 2

@@ -13,7 +13,7 @@ from rotdis.geometry import resample, so3
 from rotdis.models import rotation_vae
 
 _turn = jax.jit(lambda x, R: jax.vmap(resample.rotate)(x[..., None], R)[..., 0])
-_draw = jax.jit(stretch.draw)
+_draw = jax.jit(jax.vmap(stretch.draw, in_axes=(0, 0, 0, None)))
 
 
 def _sides(volume):
