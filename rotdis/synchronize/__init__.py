@@ -76,8 +76,8 @@ def synchronize(
         chosen, component = solve.solve(len(turns), *pairs)
         weights = _weights(pairs, chosen)
         turns = refine.refine(near, solids, so3.cube_group()[chosen] @ turns, weights)
-    nearest_ = fields_.distance_fields(coarse, _NEAREST, side)
-    turns = refine.refine(nearest_, coarse, turns, weights, refine.FINE_STEPS)
+    sharpest = fields_.distance_fields(coarse, _NEAREST, side)
+    turns = refine.refine(sharpest, coarse, turns, weights, refine.FINE_STEPS)
     turns = Rotation.from_matrix(turns).as_matrix()  # in double precision
     for label in np.unique(component):
         members = component == label
