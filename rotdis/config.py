@@ -233,6 +233,13 @@ def _validate_sizes(values: dict[str, object]) -> None:
         shares,
         "shares of the steps, between 0 and 1",
     )
+    stretch = values["frames.stretch"]
+    _require(
+        stretch == 0 or (len(shares) > 0 and values["pose.method"] == "mixture"),
+        "frames.stretch",
+        stretch,
+        "0 where no frames are found (frames.synchronize_at, pose.method)",
+    )
     for key in ("checkpoint_every", "eval_every"):
         _require(
             values[f"train.{key}"] % values["train.log_every"] == 0,

@@ -41,9 +41,11 @@ def make_views(
     """
     if rotations == "none":
         turns = jnp.broadcast_to(jnp.eye(3), (2, len(x), 3, 3))
-        return jnp.broadcast_to(x, (2, *x.shape)), turns
-    sample = {"so3": so3.random_uniform, "cube": so3.random_cube}[rotations]
-    turns = jnp.swapaxes(jax.vmap(functools.partial(sample, shape=(2,)))(keys), 0, 1)
+        if stretched is None:
+            return jnp.broadcast_to(x, (2, *x.shape)), turns
+    else:
+        sample = {"so3": so3.random_uniform, "cube": so3.random_cube}[rotations]
+        turns = jnp.swapaxes(jax.vmap(functools.partial(sample, shape=(2,)))(keys), 0, 1)
     turn_all = jax.vmap(resample.rotate)
     applied = turns if stretched is None else _product(turns, stretched)
     return jnp.stack([turn_all(x[..., None], each)[..., 0] for each in applied]), turns

@@ -71,3 +71,12 @@ def test_shares_of_the_steps_are_numbers():
         config.frames.synchronize_at = wrong
         with pytest.raises(ConfigError, match="frames.synchronize_at: "):
             validate(config)
+
+
+def test_stretching_needs_frames():
+    config = base_config()
+    config.frames.stretch = 0.2
+    validate(config)
+    config.frames.synchronize_at = ()
+    with pytest.raises(ConfigError, match="frames.stretch: "):
+        validate(config)

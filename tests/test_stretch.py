@@ -63,9 +63,11 @@ def test_views_are_of_the_stretched_object():
         again = _turn(view, np.swapaxes(turn, 1, 2))
         assert np.abs(again - _turn(x, matrices)).max() < 0.02
     assert np.allclose(np.linalg.det(turns), 1)
+    views, _ = objective.make_views(x, keys, "none", matrices)
+    assert np.allclose(views[0], _turn(x, matrices), atol=1e-5)
 
 
-def test_training_sees_them_only_where_it_is_asked_for():
+def test_training_sees_them_where_it_is_asked_for():
     config = tiny_config()
     model = rotation_vae.create(config)
     x = (jax.random.uniform(jax.random.key(3), (2, 16, 16, 16)) > 0.8).astype(jnp.float32)
