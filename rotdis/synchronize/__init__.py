@@ -2,10 +2,11 @@
 
 Single objects' canonical frames agree within a class up to rotations of the cube, at best. But many
 objects at once say more than each alone. Similar ones are compared at rotations from all of SO(3),
-and chained by those that fit best (`tree`); they are compared again at the cube's 24, by where
-their surface lies and which way it faces (`surface`, `pairs`), and a rotation of the cube is found
-for each so that the comparisons agree (`solve`); what is left, a tilt of some degrees, is taken out
-by small turns towards the neighbours and towards faces that are parallel to the axes (`refine`).
+and chained by those that fit best (`tree`); with their faces made parallel to the axes (`straight`)
+they are compared again at the cube's 24, by where their surface lies and which way it faces
+(`surface`, `pairs`) and by what is seen of them from each side (`views`), and a rotation of the
+cube is found for each so that the comparisons agree (`solve`); what is left, a tilt of some
+degrees, is taken out by small turns towards the neighbours (`refine`) and towards the axes.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from rotdis.geometry import so3
 from rotdis.synchronize import fields as fields_
-from rotdis.synchronize import refine, solve, surface, tree
+from rotdis.synchronize import refine, solve, straight, surface, tree, views
 from rotdis.synchronize.pairs import Pairs, group_tables, nearest, of_volumes
 
 NEIGHBOURS = 8
@@ -25,8 +26,10 @@ NEIGHBOURS = 8
 # differ; near ones are sharp, for the tilt.
 _FAR, _NEAR, _NEAREST = 0.375, 0.08, 0.04
 _FINE = 32  # side of the grids on which the last degrees are refined
-_CELLS = (4, 8)  # along a side, by which objects are compared
+_CELLS = (4, 8)  # along a side, by which surfaces are compared
+_PICTURE_CELLS = (2, 4, 8)  # along a side, by which views are
 _ROUNDS = 2  # of comparing, solving and refining: a tilt taken out makes comparisons sharper
+_LEANING = 6.0  # degrees: what would be straightened by more in the end leans on purpose
 _AGREE = 15.0  # degrees: frames so near are one
 _CANDIDATES = 1000  # frames among which the commonest is looked for
 
@@ -71,13 +74,18 @@ def synchronize(
     forms = fields_.turned(far, before)
     maybe = nearest([of_volumes(forms)], neighbours).edges
     turns = tree.first_turns(forms, maybe) @ before
+    faces = straight.Faces(voxels)
     for _ in range(_ROUNDS):
-        pairs = nearest(surface.describe(fields_.turned(voxels, turns), _CELLS), neighbours)
+        upright = faces.straightened(turns)
+        forms = fields_.turned(voxels, upright)
+        descriptions = surface.describe(forms, _CELLS) + views.describe(forms, _PICTURE_CELLS)
+        pairs = nearest(descriptions, neighbours)
         chosen, component = solve.solve(len(turns), *pairs)
         weights = _weights(pairs, chosen)
-        turns = refine.refine(near, solids, so3.cube_group()[chosen] @ turns, weights)
+        turns = refine.refine(near, solids, so3.cube_group()[chosen] @ upright, weights)
     sharpest = fields_.distance_fields(coarse, _NEAREST, side)
     turns = refine.refine(sharpest, coarse, turns, weights, refine.FINE_STEPS)
+    turns = faces.straightened(turns, _LEANING)
     turns = Rotation.from_matrix(turns).as_matrix()  # in double precision
     for label in np.unique(component):
         members = component == label

@@ -100,6 +100,7 @@ def nearest(descriptions: Sequence[Description], count: int) -> Pairs:
     norms = np.concatenate([np.sum(each**2, axis=2).mean(axis=0) for each in features])
     scale = np.maximum(scale, _SMALLEST_SCALE * norms)
     unit = np.sqrt(scale[edges[:, 0]] * scale[edges[:, 1]])[..., None]
+    unit = np.maximum(unit, 1e-12)  # where no object has any features, all fits are alike
     return Pairs(edges, np.exp(-_SHARPNESS * values / unit).mean(axis=1))
 
 

@@ -8,6 +8,7 @@ compared at all 24 by one product of matrices.
 """
 
 import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -34,18 +35,27 @@ def describe(volumes: Num[np.ndarray, "n d d d"], cells: tuple[int, ...]) -> lis
         For each of `cells` the features of each of `STRETCHED`: in every cell the root of the
         surface facing each direction, of norm 1 (0 for an empty object).
     """
-    found = [[] for _ in cells]
+    orders = [permutations(each) for each in cells]
+    return described(volumes, functools.partial(_oriented, cells=cells), orders)
+
+
+def described(
+    volumes: Num[np.ndarray, "n d d d"],
+    features: Callable[[Float[np.ndarray, "b k d d d"]], Sequence[Float[Array, "b k v"]]],
+    orders: Sequence[Int[np.ndarray, "24 v"]],
+) -> list[Description]:
+    """Returns what `features` says of objects, in each of `STRETCHED`, with the orders of it."""
+    found = [[] for _ in orders]
     for start in range(0, len(volumes), _CHUNK):
         block = volumes[start : start + _CHUNK].astype(np.float32)
         variants = [
             proportions.stretched(block, amount) if amount else block for amount in STRETCHED
         ]
         (batch,) = padded(_CHUNK, np.stack(variants, axis=1))
-        for part, features in zip(found, _oriented(batch, cells), strict=True):
-            part.append(np.asarray(features)[: len(block)])
+        for part, values in zip(found, features(batch), strict=True):
+            part.append(np.asarray(values)[: len(block)])
     return [
-        Description(np.concatenate(part), permutations(each))
-        for part, each in zip(found, cells, strict=True)
+        Description(np.concatenate(part), order) for part, order in zip(found, orders, strict=True)
     ]
 
 
@@ -59,7 +69,7 @@ def _oriented(
         faces = jnp.stack(
             [jnp.maximum(sign * slope, 0) for sign in (1, -1) for slope in slopes], axis=-1
         )
-        return [_histogram(faces, _binning(volume.shape[1], each)) for each in cells]
+        return [_histogram(faces, binning(volume.shape[1], each)) for each in cells]
 
     return jax.lax.map(of_one, volumes)
 
@@ -67,16 +77,20 @@ def _oriented(
 def _histogram(
     faces: Float[Array, "k d d d 6"], weights: Float[np.ndarray, "d c"]
 ) -> Float[Array, "k v"]:
-    """Returns roots of sums, since small surfaces are to count as well, of norm 1.
+    sums = jnp.einsum("kxyzf,xi,yj,zl->kijlf", faces, weights, weights, weights)
+    return roots(sums.reshape(len(faces), -1))
+
+
+def roots(sums: Float[Array, "*n v"]) -> Float[Array, "*n v"]:
+    """Returns roots of sums, since what is small is to count as well, of norm 1.
 
     As of SIFT in RootSIFT (Arandjelovic and Zisserman, CVPR 2012).
     """
-    sums = jnp.einsum("kxyzf,xi,yj,zl->kijlf", faces, weights, weights, weights)
-    roots = jnp.sqrt(sums).reshape(len(faces), -1)
-    return roots / jnp.maximum(jnp.linalg.norm(roots, axis=1, keepdims=True), 1e-12)
+    values = jnp.sqrt(sums)
+    return values / jnp.maximum(jnp.linalg.norm(values, axis=-1, keepdims=True), 1e-12)
 
 
-def _binning(size: int, cells: int) -> Float[np.ndarray, "d c"]:
+def binning(size: int, cells: int) -> Float[np.ndarray, "d c"]:
     """Returns each voxel's share in the two cells beside it, by its distance to their middles."""
     place = (np.arange(size) + 0.5) * cells / size - 0.5
     return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(cells))).astype(np.float32)
@@ -87,9 +101,13 @@ def permutations(cells: int) -> Int[np.ndarray, "24 v"]:
     """Returns `Description.order` of cells^3 cells."""
     centres = 2 * np.indices((cells,) * 3).reshape(3, -1).T - (cells - 1)
     directions = np.concatenate([np.eye(3, dtype=int), -np.eye(3, dtype=int)])
-    points = (4 * cells * centres[:, None] + directions).reshape(-1, 3)  # all different
+    return order_of((4 * cells * centres[:, None] + directions).reshape(-1, 3))
+
+
+def order_of(points: Int[np.ndarray, "v 3"]) -> Int[np.ndarray, "24 v"]:
+    """Returns `Description.order` of features that turn as points do, which are all different."""
     turned = np.einsum("gij,fj->gfi", so3.cube_group().astype(int), points)
-    base = 16 * cells**2  # more than any coordinate
+    base = 2 * np.abs(points).max() + 1
     key, turned_key = (each @ [base**2, base, 1] for each in (points, turned))
     sort = np.argsort(key)
     return sort[np.searchsorted(key, turned_key, sorter=sort)]

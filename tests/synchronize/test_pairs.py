@@ -49,3 +49,10 @@ def test_fewer_than_two_objects_have_no_pairs():
     for count in (0, 1):
         found = pairs.nearest([pairs.of_volumes(np.zeros((count, 16, 16, 16), np.uint8))], 8)
         assert found.edges.shape == (0, 2) and found.scores.shape == (0, 24)
+
+
+def test_a_description_that_says_nothing_of_any_object_leaves_it_to_the_others():
+    told = _described(_turned(corner(), [0, 5, 17]))
+    silent = told[0]._replace(features=np.zeros_like(told[0].features))
+    alone, both = pairs.nearest(told, 2), pairs.nearest([*told, silent], 2)
+    assert np.allclose(both.scores, (3 * alone.scores + 2) / 5)
