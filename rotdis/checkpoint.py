@@ -7,6 +7,7 @@ always kept, and the best ones by a validation metric besides.
 """
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import gc
@@ -121,7 +122,7 @@ class Checkpoints:
             return
         self._saving, self._unlogged = step, [dict(each) for each in unlogged]
         with self._failing_cleanly():
-            self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+            self._manager.save(step, args=ocp.args.StandardSave(_fields(state)), metrics=metrics)
 
     def restore(self, template: TrainState, mesh: Mesh, step: int | None = None) -> TrainState:
         """Restores a checkpoint, the newest by default, onto every device of `mesh`.
@@ -142,13 +143,15 @@ class Checkpoints:
             )
         sharding = NamedSharding(mesh, PartitionSpec())
         abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), template
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            _fields(template),
         )
         self._check(step)
         try:
-            state = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            restored = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
         except Exception as error:  # Orbax raises whatever its storage layers raise
             raise self._damaged(step, _reason(error)) from error
+        state = template.replace(**restored)
         if int(state.step) != step:
             raise self._damaged(step, f"it holds step {int(state.step)}")
         return state
@@ -228,6 +231,15 @@ class Checkpoints:
             f"{self._directory}: the checkpoint of step {self._saving} cannot be written "
             f"({reason}); {before}. Mend that, and the same command goes on from there"
         )
+
+
+def _fields(state: TrainState) -> dict[str, object]:
+    """Returns those that the state has: Orbax keeps an account of those that are None as well.
+
+    A checkpoint from before there was such a field would not be restored then.
+    """
+    every = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    return {name: value for name, value in every.items() if value is not None}
 
 
 def _together() -> ocp.options.MultiprocessingOptions:

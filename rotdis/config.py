@@ -84,6 +84,8 @@ def base_config() -> ml_collections.ConfigDict:
     # the very poses between which a box-like object is ambiguous. 0 for objects without flat faces.
     config.loss.tilt_weight = 1000.0
     config.loss.refinement_concentration = 50.0  # of the corrected rotation; 50 is about 6 degrees
+    # Draws codes of alike objects together, once frames are found (`losses.neighbour_nll`).
+    config.loss.alike_weight = 0.0
 
     # One canonical frame for alike objects: training objects are compared, and the frames on which
     # most comparisons agree become targets of the pose network (rotdis/frames.py).
@@ -152,6 +154,7 @@ _AT_LEAST_ZERO = (
     "loss.kl_weight",
     "loss.equivariance_weight",
     "loss.tilt_weight",
+    "loss.alike_weight",
     "frames.stretch",
     "pose.second_width",
     "pose.refine_steps",
@@ -233,13 +236,13 @@ def _validate_sizes(values: dict[str, object]) -> None:
         shares,
         "shares of the steps, between 0 and 1",
     )
-    stretch = values["frames.stretch"]
-    _require(
-        stretch == 0 or (len(shares) > 0 and values["pose.method"] == "mixture"),
-        "frames.stretch",
-        stretch,
-        "0 where no frames are found (frames.synchronize_at, pose.method)",
-    )
+    for key in ("frames.stretch", "loss.alike_weight"):
+        _require(
+            values[key] == 0 or (len(shares) > 0 and values["pose.method"] == "mixture"),
+            key,
+            values[key],
+            "0 where no frames are found (frames.synchronize_at, pose.method)",
+        )
     for key in ("checkpoint_every", "eval_every"):
         _require(
             values[f"train.{key}"] % values["train.log_every"] == 0,

@@ -66,17 +66,19 @@ class Synchronizer:
             return state
         params = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema_params)
         found, forms = canonical_forms(config, params, self._split, chosen, int(state.step))
-        pairs = alikeness.compare(forms, config.frames.neighbours)
+        pairs, alike = alikeness.compare(forms, config.frames.neighbours)
         answer, _ = solve.solve(len(found), pairs.edges, pairs.scores, inertia=_INERTIA)
         turns = so3.cube_group()[answer]
         # x = rotate(c, F), and the common form is rotate(c, turn).
         frames = np.zeros(state.frames.shape, np.float32)
         frames[: len(found)] = found @ turns.swapaxes(-1, -2)
+        tables = {"frames": frames}
+        if state.alike is not None:
+            tables["alike"] = np.zeros(state.alike.shape, np.float32)
+            tables["alike"][: len(found)] = alikeness.coordinates(alike)
         if jax.process_count() > 1:  # each has found them; the first one's, to the bit, hold
-            frames = multihost_utils.broadcast_one_to_all(frames)
-        return state.replace(
-            frames=jax.device_put(frames, NamedSharding(self._mesh, PartitionSpec()))
-        )
+            tables = multihost_utils.broadcast_one_to_all(tables)
+        return state.replace(**jax.device_put(tables, NamedSharding(self._mesh, PartitionSpec())))
 
 
 def canonical_forms(

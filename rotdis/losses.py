@@ -2,10 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 _FLAT = 1e-6  # squared gradient of what is no surface
 _OUTLIERS = -5.0  # logarithm of that constant
+_ALIKE = 0.1  # likeness, a cosine, by which an object is e times as good a neighbour
+_NEAR = 0.2  # the same of codes: as a share of the mean squared distance under the prior
 
 
 def bernoulli_nll(logits: Float[Array, "d d d"], x: Float[Array, "d d d"]) -> Float[Array, ""]:
@@ -55,6 +57,30 @@ def rotation_nll(
     """
     distance = concentration * jnp.sum((rotation - target) ** 2)
     return -jnp.logaddexp(-distance, _OUTLIERS)
+
+
+def neighbour_nll(
+    squares: Float[Array, " n"],
+    alikeness: Float[Array, " n"],
+    counted: Bool[Array, " n"],
+    size: int,
+) -> Float[Array, ""]:
+    """Returns how badly the codes near an object's tell which objects are like it, in nats.
+
+    The cross-entropy between two distributions over the others, which one is taken for a neighbour:
+    by the shapes' likeness, and by the distance of the codes. Of Hinton and Roweis, "Stochastic
+    Neighbor Embedding", NIPS 2002, with likeness in place of distances that are given.
+
+    Args:
+        squares: squared distances of the object's code to those of others.
+        alikeness: how alike its shape is to theirs, a cosine up to a constant.
+        counted: which of them are others, and known.
+        size: L of the codes; two of the prior differ by 2 L in the mean.
+    """
+    nobody = -1e9  # not infinite: gradients stay finite where nobody is counted
+    wanted = jax.nn.softmax(jnp.where(counted, alikeness / _ALIKE, nobody))
+    told = jax.nn.log_softmax(jnp.where(counted, -squares / (_NEAR * 2 * size), nobody))
+    return -jnp.sum(jnp.where(counted, wanted * told, 0))
 
 
 def tilt(volume: Float[Array, "d d d"]) -> Float[Array, ""]:

@@ -23,6 +23,7 @@ TERMS = (
     "refinement",
     "tilt",
     "frame",
+    "alike",
 )
 
 _product = functools.partial(jnp.matmul, precision="highest")
@@ -58,6 +59,8 @@ def loss_and_metrics(
     x: Float[Array, "b d d d"],
     keys: Array,
     frames: Float[Array, "b 3 3"] | None = None,
+    alike: Float[Array, "b k"] | None = None,
+    axis: str | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Returns the objective, a mean over examples and their two views, and its terms.
 
@@ -72,6 +75,8 @@ def loss_and_metrics(
         x: objects, in any orientation.
         keys: one random key per object.
         frames: of the objects, see `TrainState`; zeros, or None for all, where any will do.
+        alike: what tells how alike the objects are, see `TrainState`; zeros where it is not known.
+        axis: over which the batch is divided among devices, if it is.
     """
     view_keys, code_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)
     search_keys = jnp.concatenate([view_keys, code_keys])  # one per view
@@ -143,6 +148,9 @@ def loss_and_metrics(
             found, more = _frame_terms(code, wanted, jnp.tile(known, 2), concentration)
             loss += weight / concentration * found
             metrics |= more
+        if alike is not None:
+            metrics["alike"] = _neighbours_nll(code.z_mean.reshape(2, count, -1), alike, axis)
+            loss += config.loss.alike_weight * metrics["alike"]
         metrics |= {
             "pose_kl": pose_kl,
             "tilt": tilt,
@@ -153,6 +161,28 @@ def loss_and_metrics(
             ),
         }
     return loss, metrics | {"loss": loss}
+
+
+def _neighbours_nll(
+    codes: Float[Array, "2 b l"], alike: Float[Array, "b k"], axis: str | None
+) -> Float[Array, ""]:
+    """Returns the mean of `losses.neighbour_nll`; others are seen from the other side."""
+    others, theirs, first = codes[::-1], alike, 0
+    if axis is not None:  # others are those of the whole batch, however it is divided
+        others = jax.lax.all_gather(others, axis, axis=1, tiled=True)
+        theirs = jax.lax.all_gather(alike, axis, axis=0, tiled=True)
+        first = jax.lax.axis_index(axis) * len(alike)
+    known, theirs_known = jnp.any(alike != 0, axis=-1), jnp.any(theirs != 0, axis=-1)
+    itself = first + jnp.arange(len(alike))[:, None] == jnp.arange(len(theirs))
+    counted = known[:, None] & theirs_known & ~itself
+    squares = jnp.sum((codes[:, :, None] - others[:, None]) ** 2, axis=-1)
+    alikeness = jnp.matmul(alike, theirs.T, precision="highest")
+    per_object = jax.vmap(losses.neighbour_nll, in_axes=(0, 0, 0, None))
+    return jnp.mean(
+        jax.vmap(per_object, in_axes=(0, None, None, None))(
+            squares, alikeness, counted, codes.shape[-1]
+        )
+    )
 
 
 def _frame_terms(

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from rotdis.data import order, resident
 from rotdis.models.rotation_vae import RotationVAE
 from rotdis.objective import Metrics, loss_and_metrics
+from rotdis.synchronize import alikeness
 
 AXIS = "data"  # the mesh axis over which examples are divided
 
@@ -29,6 +30,8 @@ class TrainState:
         opt_state: the optimizer's.
         frames: F of the training objects, x = rotate(c, F) with c the canonical form that x shall
             have, in the rows of `order.frame_stride`; zeros where there is none (`rotdis.frames`).
+        alike: in the same rows, coordinates whose products tell how alike two objects are; zeros
+            where not known, and None where the loss has no use for them.
     """
 
     step: Int[Array, ""]
@@ -36,6 +39,7 @@ class TrainState:
     ema_params: optax.Params
     opt_state: optax.OptState
     frames: Float[Array, "m 3 3"]
+    alike: Float[Array, "m k"] | None = None
 
 
 def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
@@ -71,6 +75,9 @@ def init_state(model: RotationVAE, config: ml_collections.ConfigDict) -> TrainSt
         ema_params=jax.tree.map(jnp.copy, params),
         opt_state=make_optimizer(config).init(params),
         frames=jnp.zeros((config.frames.capacity, 3, 3)),
+        alike=jnp.zeros((config.frames.capacity, alikeness.COORDINATES))
+        if config.loss.alike_weight > 0
+        else None,
     )
 
 
@@ -85,14 +92,15 @@ def device_gradients(
     packed: UInt8[Array, "b bytes"],
     step: Int[Array, ""],
     frames: Float[Array, "b 3 3"] | None = None,
+    alike: Float[Array, "b k"] | None = None,
     *,
     model: RotationVAE,
     config: ml_collections.ConfigDict,
 ) -> tuple[optax.Params, Metrics]:
     """Returns gradients and metrics, averaged over the devices of the axis `AXIS`.
 
-    The per-device function, in pmap style: `packed` and `frames` are this device's slice of the
-    global batch. Runs under `jax.shard_map` and under `jax.pmap` alike.
+    The per-device function, in pmap style: `packed`, `frames` and `alike` are this device's slice
+    of the global batch. Runs under `jax.shard_map` and under `jax.pmap` alike.
     """
     x = resident.unpack(packed, config.data.resolution, config.data.partial)
     # Keys follow an example's place in the global batch, whatever the number of devices.
@@ -103,7 +111,7 @@ def device_gradients(
     # the mean below would return it N times too large.
     params = jax.lax.pcast(params, AXIS, to="varying")
     gradients, metrics = jax.grad(loss_and_metrics, has_aux=True)(
-        params, model, config, x, keys, frames
+        params, model, config, x, keys, frames, alike, AXIS
     )
     return jax.lax.pmean((gradients, metrics), AXIS)
 
@@ -127,12 +135,13 @@ def apply_gradients(
     return state, metrics
 
 
-def frames_of(
-    index: Int[Array, " b"], frames: Float[Array, "m 3 3"], num_objects: int
-) -> Float[Array, "b 3 3"]:
-    """Returns the frames of some of the training objects, zeros for those without a row."""
-    stride = order.frame_stride(num_objects, len(frames))
-    return jnp.where((index % stride == 0)[:, None, None], frames[index // stride], 0)
+def rows_of(
+    index: Int[Array, " b"], table: Float[Array, "m ..."], num_objects: int
+) -> Float[Array, "b ..."]:
+    """Returns the rows of some of the training objects, zeros for those that have none."""
+    stride = order.frame_stride(num_objects, len(table))
+    has_row = (index % stride == 0).reshape(-1, *(1,) * (table.ndim - 1))
+    return jnp.where(has_row, table[index // stride], 0)
 
 
 def frames_are_used(config: ml_collections.ConfigDict) -> bool:
@@ -161,21 +170,24 @@ def make_train_step(
     gradients_on_mesh = jax.shard_map(
         functools.partial(device_gradients, model=model, config=config),
         mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec(AXIS), PartitionSpec(), PartitionSpec(AXIS)),
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS), PartitionSpec())
+        + (PartitionSpec(AXIS), PartitionSpec(AXIS)),
         out_specs=PartitionSpec(),
     )
 
     def train_step(
         state: TrainState, packed: UInt8[Array, "b bytes"]
     ) -> tuple[TrainState, Metrics]:
-        frames = None
+        tables = (None, None)
         if use_frames:
             index = order.batch_indices(config.seed, state.step, num_objects, len(packed))
-            frames = frames_of(index, state.frames, num_objects)
-        packed, frames = jax.lax.with_sharding_constraint(
-            (packed, frames), NamedSharding(mesh, PartitionSpec(AXIS))
+            tables = jax.tree.map(
+                lambda table: rows_of(index, table, num_objects), (state.frames, state.alike)
+            )
+        packed, tables = jax.lax.with_sharding_constraint(
+            (packed, tables), NamedSharding(mesh, PartitionSpec(AXIS))
         )
-        gradients, metrics = gradients_on_mesh(state.params, packed, state.step, frames)
+        gradients, metrics = gradients_on_mesh(state.params, packed, state.step, *tables)
         state, more = apply_gradients(state, gradients, config)
         return state, metrics | more
 

@@ -33,8 +33,9 @@ def _at(state, number):
     )
 
 
-@pytest.mark.parametrize("count", [1, 8])
-def test_a_state_is_restored_bit_for_bit_on_any_number_of_devices(state, tmp_path, count):
+@pytest.mark.parametrize("count, alike", [(1, None), (8, None), (1, np.eye(3, dtype=np.float32))])
+def test_a_state_is_restored_bit_for_bit_on_any_number_of_devices(state, tmp_path, count, alike):
+    state = state.replace(alike=alike)
     checkpoints = checkpoint.Checkpoints(tmp_path)
     checkpoints.save(_at(state, 3))
     checkpoints.wait()
@@ -45,6 +46,9 @@ def test_a_state_is_restored_bit_for_bit_on_any_number_of_devices(state, tmp_pat
         assert np.array_equal(ours, expected)
         assert len(ours.sharding.device_set) == count
     checkpoints.close()
+    # What a state has not got leaves no trace: checkpoints from before there was such a field.
+    written = (tmp_path / "checkpoints" / "3" / "default" / "_METADATA").read_text()
+    assert ("alike" in written) == (alike is not None)
 
 
 def test_the_newest_and_the_best_are_kept(state, tmp_path):

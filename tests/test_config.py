@@ -73,10 +73,11 @@ def test_shares_of_the_steps_are_numbers():
             validate(config)
 
 
-def test_stretching_needs_frames():
+@pytest.mark.parametrize("field", ["frames.stretch", "loss.alike_weight"])
+def test_what_frames_are_found_for_needs_frames(field):
     config = base_config()
-    config.frames.stretch = 0.2
+    config.update_from_flattened_dict({field: 0.2})
     validate(config)
     config.frames.synchronize_at = ()
-    with pytest.raises(ConfigError, match="frames.stretch: "):
+    with pytest.raises(ConfigError, match=f"{field}: "):
         validate(config)

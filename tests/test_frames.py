@@ -50,6 +50,17 @@ def test_the_frames_are_rotations_that_the_model_found_up_to_the_cubes_group(run
     assert not found[len(own) :].any()
 
 
+def test_what_is_alike_is_found_where_the_loss_uses_it(run):
+    config, split, _ = run
+    config = config.copy_and_resolve_references()
+    config.loss.alike_weight = 1.0
+    state = step.init_state(rotation_vae.create(config), config)
+    assert not state.alike.any()
+    found = frames.Synchronizer(config, split, train.make_mesh(config.train.batch_size))(state)
+    used = np.asarray(found.frames).any((1, 2))
+    assert (np.asarray(found.alike).any(1) == used).all() and used.sum() > 20
+
+
 def test_how_an_object_is_stored_tells_nothing_of_the_frame_found(run):
     config, split, state = run
     index = np.arange(8)

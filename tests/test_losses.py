@@ -37,6 +37,26 @@ def test_the_kl_term_agrees_with_an_integral(size):
     assert np.isclose(value, expected, rtol=1e-4)
 
 
+def test_neighbours_are_the_better_told_the_nearer_alike_codes_are():
+    random = np.random.default_rng(2)
+    squares, alike = random.uniform(0, 20, size=(2, 6)) * [[1], [0.05]]
+    counted = np.array([True, False, True, True, False, True])
+    told = special.log_softmax(-squares[counted] / (0.2 * 2 * 8))
+    expected = -np.sum(special.softmax(alike[counted] / 0.1) * told)
+    term = jax.jit(losses.neighbour_nll, static_argnums=3)
+    assert np.isclose(term(squares, alike, counted, 8), expected, rtol=1e-5)
+    # Least where the codes are as far as the shapes are alike: the entropy of these.
+    as_alike = -alike / 0.1 * (0.2 * 2 * 8)
+    least = stats.entropy(special.softmax(alike[counted] / 0.1))
+    assert np.isclose(term(as_alike, alike, counted, 8), least, rtol=1e-4) and least < expected
+
+
+def test_without_others_there_is_nothing_to_tell_of_neighbours():
+    nobody = jnp.zeros(3, bool)
+    value, gradient = jax.value_and_grad(losses.neighbour_nll)(jnp.ones(3), jnp.ones(3), nobody, 8)
+    assert value == 0 and not gradient.any()
+
+
 def test_the_kl_term_vanishes_at_the_prior_alone():
     assert losses.gaussian_kl(jnp.zeros(3), jnp.zeros(3)) == 0
     assert losses.gaussian_kl(jnp.full(3, 0.1), jnp.zeros(3)) > 0

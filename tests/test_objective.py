@@ -47,3 +47,26 @@ def test_known_frames_draw_poses_to_them_and_unknown_ones_do_not():
     _, half = evaluate(frames.at[1].set(0))
     _, other = evaluate(frames.at[0].set(0))
     assert np.isclose(half["frame"] + other["frame"], metrics["frame"], rtol=1e-4)
+
+
+def test_codes_of_alike_objects_are_drawn_together_where_that_is_known():
+    config = tiny_config()
+    config.loss.alike_weight = 3.0
+    model = rotation_vae.create(config)
+    x = (jax.random.uniform(jax.random.key(3), (4, 16, 16, 16)) > 0.8).astype(jnp.float32)
+    params = step.init_state(model, config).params
+    keys = jax.random.split(jax.random.key(0), 4)
+
+    @jax.jit
+    def evaluate(alike):
+        return objective.loss_and_metrics(params, model, config, x, keys, None, alike)
+
+    unknown, metrics = evaluate(jnp.zeros((4, 2)))
+    assert metrics["alike"] == 0
+    alike = jnp.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    known, metrics = evaluate(alike)
+    # Untrained codes are nearly equal, and each of three others a neighbour as good.
+    assert np.isclose(metrics["alike"], np.log(3), rtol=0.05)
+    assert np.isclose(known - unknown, 3 * metrics["alike"], rtol=1e-3)
+    _, metrics = evaluate(alike.at[3].set(0))  # one of four is not known
+    assert np.isclose(metrics["alike"], 3 / 4 * np.log(2), rtol=0.05)

@@ -29,6 +29,7 @@ def config():
     config.model.volume_size, config.model.volume_channels = 8, 2
     config.train.batch_size = BATCH
     config.optimizer.warmup_steps = 1
+    config.loss.alike_weight = 10.0
     return config
 
 
@@ -58,20 +59,28 @@ def packed():
     return np.packbits(voxels, axis=1)
 
 
-def _gradients(style, count, model, config, params, packed):
+@pytest.fixture(scope="module")
+def alike():
+    """What tells how alike the objects are, of all but one."""
+    return np.random.default_rng(1).normal(size=(BATCH, 5)).astype(np.float32).round(1) * (
+        np.arange(BATCH)[:, None] != 2
+    )
+
+
+def _gradients(style, count, model, config, params, packed, alike):
     per_device = functools.partial(step.device_gradients, model=model, config=config)
     if style == "pmap":
-        shards = packed.reshape(count, BATCH // count, -1)
+        shards, alike = (rows.reshape(count, BATCH // count, -1) for rows in (packed, alike))
         run = jax.pmap(
             per_device,
             axis_name=step.AXIS,
-            in_axes=(None, 0, None),
+            in_axes=(None, 0, None, None, 0),
             devices=jax.devices()[:count],
         )
-        results = run(params, shards, jnp.asarray(3))
+        results = run(params, shards, jnp.asarray(3), None, alike)
         return jax.tree.map(lambda leaf: np.asarray(leaf[0]), results)
     run = _on_mesh(count, model, config)
-    return jax.tree.map(np.asarray, run(params, packed, jnp.asarray(3)))
+    return jax.tree.map(np.asarray, run(params, packed, jnp.asarray(3), None, alike))
 
 
 def _on_mesh(count, model, config):
@@ -82,7 +91,8 @@ def _on_mesh(count, model, config):
         jax.shard_map(
             functools.partial(step.device_gradients, model=model, config=config),
             mesh=mesh,
-            in_specs=(PartitionSpec(), PartitionSpec(step.AXIS), PartitionSpec()),
+            in_specs=(PartitionSpec(), PartitionSpec(step.AXIS), PartitionSpec())
+            + (PartitionSpec(), PartitionSpec(step.AXIS)),
             out_specs=PartitionSpec(),
         )
     )
@@ -94,8 +104,8 @@ def on_one(model, config):
 
 
 @pytest.fixture(scope="module")
-def single(on_one, state, packed):
-    return jax.tree.map(np.asarray, on_one(state.params, packed, jnp.asarray(3)))
+def single(on_one, state, packed, alike):
+    return jax.tree.map(np.asarray, on_one(state.params, packed, jnp.asarray(3), None, alike))
 
 
 def _relative_difference(gradients, expected):
@@ -109,16 +119,18 @@ def _relative_difference(gradients, expected):
     "style, count", [("shard_map", 8), pytest.param("pmap", 2, marks=pytest.mark.slow), ("pmap", 8)]
 )
 def test_gradients_are_the_same_on_any_number_of_devices(
-    style, count, single, model, config, state, packed
+    style, count, single, model, config, state, packed, alike
 ):
-    gradients, metrics = _gradients(style, count, model, config, state.params, packed)
+    gradients, metrics = _gradients(style, count, model, config, state.params, packed, alike)
     # Only the order of the sums differs.
     assert _relative_difference(gradients, single[0]) < 1e-5
     for name, value in metrics.items():
         assert np.isclose(value, single[1][name], rtol=1e-4, atol=1e-5), name
 
 
-def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(single, model, config, state, packed):
+def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(
+    single, model, config, state, packed, alike
+):
     """Against the plain gradient of the loss, without any mapped axis or averaging."""
     x = resident.unpack(jnp.asarray(packed), config.data.resolution, config.data.partial)
     key = jax.random.fold_in(jax.random.key(config.seed + 1), 3)
@@ -126,23 +138,18 @@ def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(single, model, con
 
     @jax.jit
     @jax.grad
-    def gradient(params, x, keys):
-        return objective.loss_and_metrics(params, model, config, x, keys)[0]
+    def gradient(params):
+        return objective.loss_and_metrics(params, model, config, x, keys, None, alike)[0]
 
-    halves = [
-        gradient(state.params, x[part], keys[part])
-        for part in (slice(0, BATCH // 2), slice(BATCH // 2, None))
-    ]
-    plain = jax.tree.map(lambda one, two: (one + two) / 2, *halves)
-    assert _relative_difference(single[0], plain) < 1e-5
+    assert _relative_difference(single[0], gradient(state.params)) < 1e-5
 
 
-def test_odd_objects_and_odd_parameters_have_finite_losses_and_gradients(on_one, state):
+def test_odd_objects_and_odd_parameters_have_finite_losses_and_gradients(on_one, state, alike):
     """More of both, and bfloat16, are in tests/faults/test_numerics.py."""
     voxels = np.stack(list(degenerate.grids().values()))
     odd = np.packbits(voxels.reshape(BATCH, -1).astype(np.uint8), axis=1)
     for name, params in degenerate.parameters(state.params).items():
-        gradients, metrics = on_one(params, odd, jnp.asarray(3))
+        gradients, metrics = on_one(params, odd, jnp.asarray(3), None, alike)
         assert not degenerate.bad((gradients, metrics)), name
 
 
@@ -192,6 +199,6 @@ def test_the_learning_rate_warms_up_and_decays_to_zero(config):
 def test_every_object_has_the_frame_of_its_own_row_or_none():
     frames = jnp.arange(1.0, 5)[:, None, None] * jnp.eye(3)
     index = jnp.array([6, 0, 3, 4, 7])
-    found = step.frames_of(index, frames, num_objects=8)  # every second one has a row
+    found = step.rows_of(index, frames, num_objects=8)  # every second one has a row
     assert found[:, 0, 0].tolist() == [4, 1, 0, 3, 0]
-    assert step.frames_of(index[2:4], jnp.tile(frames, (2, 1, 1)), 8)[:, 0, 0].tolist() == [4, 1]
+    assert step.rows_of(index[2:4], jnp.tile(frames, (2, 1, 1)), 8)[:, 0, 0].tolist() == [4, 1]

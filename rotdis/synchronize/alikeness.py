@@ -20,6 +20,7 @@ from rotdis.synchronize import surface
 from rotdis.synchronize.pairs import Pairs, group_tables
 
 SIDE = 16  # of the forms
+COORDINATES = 64  # that tell how alike objects are
 _CELLS = 4  # along a side
 # Chosen on ModelNet10's training split: what is added to the covariance, as a share of its largest
 # eigenvalue (0.1, 0.01, 0.001);
@@ -31,7 +32,9 @@ _LEAST = 1e-3  # that any pair lacks
 _BLOCK = 64  # objects compared at once with all: bounds the memory at _BLOCK * 24 * N floats
 
 
-def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Pairs:
+def compare(
+    forms: Float[np.ndarray, "n 16 16 16"], neighbours: int
+) -> tuple[Pairs, Float[np.ndarray, "n n"]]:
     """Compares every object with those that resemble it most, at the cube's rotations.
 
     Args:
@@ -39,7 +42,8 @@ def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Pairs:
         neighbours: how many, at most N - 1, each is compared with.
 
     Returns:
-        The pairs; the best rotation's score is 0, that of clearly worse ones -`_CLEAR`.
+        The pairs; the best rotation's score is 0, that of clearly worse ones -`_CLEAR`. And
+        how alike all objects are at their best rotations, cosines.
     """
     ((variants, order),) = surface.describe(forms, (_CELLS,))
     kinds = [
@@ -47,16 +51,19 @@ def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Pairs:
         for features in np.moveaxis(variants, 1, 0)
     ]
     count, neighbours = len(forms), min(neighbours, len(forms) - 1)
-    second, alikeness = [], []
+    second, alikeness, best = [], [], []
     for start in range(0, count, _BLOCK):
         block = np.minimum(np.arange(start, start + _BLOCK), count - 1)
-        found, alike = _most_alike(kinds, jnp.asarray(order), jnp.asarray(block), count=neighbours)
+        found, alike, most = _most_alike(
+            kinds, jnp.asarray(order), jnp.asarray(block), count=neighbours
+        )
         used = min(_BLOCK, count - start)
         second.append(np.asarray(found)[:used])
         alikeness.append(np.asarray(alike)[:used])
+        best.append(np.asarray(most)[:used])
     alike = np.concatenate(alikeness).reshape(-1, 24).astype(np.float64)
-    best = alike.max(axis=1, keepdims=True)
-    scores = -np.minimum((best - alike) / (1 - best + _LEAST), _CLEAR)
+    fit = alike.max(axis=1, keepdims=True)
+    scores = -np.minimum((fit - alike) / (1 - fit + _LEAST), _CLEAR)
     first, second = np.repeat(np.arange(count), neighbours), np.concatenate(second).reshape(-1)
     # Alike are rotate(first, g^-1) and second; scores are of rotate(i, g) and j, i < j.
     _, inverse = group_tables()
@@ -64,7 +71,24 @@ def compare(forms: Float[np.ndarray, "n 16 16 16"], neighbours: int) -> Pairs:
     pairs = np.sort(np.stack([first, second], axis=1), axis=1)
     # Two objects that found each other have the same scores twice, up to rounding.
     edges, place = np.unique(pairs, axis=0, return_index=True)
-    return Pairs(edges, scores[place])
+    return Pairs(edges, scores[place]), np.concatenate(best)
+
+
+def coordinates(alikeness: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n 64"]:
+    """Returns coordinates whose products are nearly what all objects are alike, less their means.
+
+    Kernel principal components (Schölkopf, Smola and Müller, 1998), scaled by the roots of their
+    eigenvalues; zeros behind the last if there are fewer than `COORDINATES`.
+    """
+    kernel = (alikeness + alikeness.T).astype(np.float64) / 2
+    np.fill_diagonal(kernel, 1)
+    means = kernel.mean(axis=0)
+    kernel += means.mean() - means - means[:, None]
+    count = min(COORDINATES, len(kernel) - 1)
+    start = np.random.default_rng(0).normal(size=len(kernel))
+    values, vectors = eigsh(kernel, k=count, which="LA", v0=start)
+    found = vectors * np.sqrt(np.maximum(values, 0))
+    return np.pad(found, [(0, 0), (0, COORDINATES - count)]).astype(np.float32)
 
 
 def _decorrelated(
@@ -98,12 +122,15 @@ def _most_alike(
     order: Int[Array, "24 v"],
     block: Int[Array, " b"],
     count: int,
-) -> tuple[Int[Array, "b k"], Float[Array, "b k 24"]]:
-    """Returns the objects that are most like those of the block, and the means of their cosines."""
+) -> tuple[Int[Array, "b k"], Float[Array, "b k 24"], Float[Array, "b n"]]:
+    """Returns the objects that are most like those of the block, and the means of their cosines.
+
+    And of all objects the best of these means.
+    """
     alike = sum(
         jnp.einsum("bgv,nv->bng", left[block][:, order], right, precision="high")
         for left, right in kinds
     ) / len(kinds)
-    best = alike.max(-1).at[jnp.arange(len(block)), block].set(-jnp.inf)
-    _, found = jax.lax.top_k(best, count)
-    return found, jnp.take_along_axis(alike, found[..., None], axis=1)
+    best = alike.max(-1)
+    _, found = jax.lax.top_k(best.at[jnp.arange(len(block)), block].set(-jnp.inf), count)
+    return found, jnp.take_along_axis(alike, found[..., None], axis=1), best

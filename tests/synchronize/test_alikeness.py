@@ -32,19 +32,33 @@ def test_turned_objects_are_compared_at_the_rotation_between_them():
     copies = np.asarray(resample.cube_copies(jnp.asarray(_objects())))
     inverse = _index(GROUP[scramble].transpose(0, 2, 1))
     turned = copies[np.arange(8), inverse]  # by `scramble`
-    edges, scores = compare(turned, 3)
+    (edges, scores), alike = compare(turned, 3)
     assert 12 <= len(edges) <= 24 and (edges[:, 0] < edges[:, 1]).all()
     i, j = edges.T
     between = _index(GROUP[scramble[j]] @ GROUP[scramble[i]].transpose(0, 2, 1))
     assert (scores.argmax(1) == between).mean() > 0.9
     turns, _ = solve(8, edges, scores)
     assert len(set(_index(GROUP[turns] @ GROUP[scramble]))) == 1
+    assert np.allclose(np.diag(alike), 1, atol=1e-4)
+    # However they are turned.
+    assert np.allclose(alike, compare(_objects(), 3)[1], atol=1e-3)
+
+
+def test_products_of_coordinates_are_what_objects_are_alike():
+    points = np.random.default_rng(8).normal(size=(90, 6))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    found = alikeness.coordinates(points @ points.T)
+    assert found.shape == (90, alikeness.COORDINATES) and found.dtype == np.float32
+    centred = points - points.mean(axis=0)
+    assert np.allclose(found @ found.T, centred @ centred.T, atol=1e-5)
+    few = alikeness.coordinates(points[:3] @ points[:3].T)  # fewer than coordinates
+    assert few.shape == (3, alikeness.COORDINATES) and not few[:, 2:].any()
 
 
 def test_proportions_do_not_mislead():
     scramble = GROUP[np.random.default_rng(6).integers(0, 24, len(PROPORTIONS))]
     forms = fields.solids(np.stack([step(sides) for sides in PROPORTIONS]))
-    pairs = compare(fields.turned(forms, scramble) / 255, 5)
+    pairs, _ = compare(fields.turned(forms, scramble) / 255, 5)
     turns, _ = solve(len(scramble), *pairs)
     assert len(set(_index(GROUP[turns] @ scramble))) == 1
 
@@ -52,7 +66,7 @@ def test_proportions_do_not_mislead():
 def test_the_frames_that_objects_come_in_change_nothing_but_the_rotations():
     objects = _objects()
     copies = np.asarray(resample.cube_copies(jnp.asarray(objects)))
-    straight, turned = compare(objects, 3), compare(copies[:, 7], 3)
+    straight, turned = compare(objects, 3)[0], compare(copies[:, 7], 3)[0]
     assert (straight.edges == turned.edges).all()
 
 
@@ -72,4 +86,5 @@ def test_products_are_the_cosines_of_whitened_features():
 
 def test_empty_and_equal_forms_do_no_harm():
     for forms in (np.zeros((4, 16, 16, 16)), np.ones((4, 16, 16, 16))):
-        assert np.isfinite(compare(forms, 2).scores).all()
+        (_, scores), alike = compare(forms, 2)
+        assert np.isfinite(scores).all() and np.isfinite(alikeness.coordinates(alike)).all()
