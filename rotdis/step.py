@@ -167,12 +167,12 @@ def make_train_step(
             known; None where the frames are not used.
     """
     use_frames = num_objects is not None and frames_are_used(config)
+    everywhere, divided = PartitionSpec(), PartitionSpec(AXIS)
     gradients_on_mesh = jax.shard_map(
         functools.partial(device_gradients, model=model, config=config),
         mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec(AXIS), PartitionSpec())
-        + (PartitionSpec(AXIS), PartitionSpec(AXIS)),
-        out_specs=PartitionSpec(),
+        in_specs=(everywhere, divided, everywhere, divided, divided),
+        out_specs=everywhere,
     )
 
     def train_step(
@@ -185,7 +185,7 @@ def make_train_step(
                 lambda table: rows_of(index, table, num_objects), (state.frames, state.alike)
             )
         packed, tables = jax.lax.with_sharding_constraint(
-            (packed, tables), NamedSharding(mesh, PartitionSpec(AXIS))
+            (packed, tables), NamedSharding(mesh, divided)
         )
         gradients, metrics = gradients_on_mesh(state.params, packed, state.step, *tables)
         state, more = apply_gradients(state, gradients, config)

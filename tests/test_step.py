@@ -87,13 +87,13 @@ def _on_mesh(count, model, config):
     mesh = jax.make_mesh(
         (count,), (step.AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
     )
+    everywhere, divided = PartitionSpec(), PartitionSpec(step.AXIS)
     return jax.jit(
         jax.shard_map(
             functools.partial(step.device_gradients, model=model, config=config),
             mesh=mesh,
-            in_specs=(PartitionSpec(), PartitionSpec(step.AXIS), PartitionSpec())
-            + (PartitionSpec(), PartitionSpec(step.AXIS)),
-            out_specs=PartitionSpec(),
+            in_specs=(everywhere, divided, everywhere, everywhere, divided),
+            out_specs=everywhere,
         )
     )
 

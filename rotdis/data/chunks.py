@@ -5,6 +5,7 @@ Each finished chunk is a file, so that a preparation that was killed goes on whe
 
 import collections
 import concurrent.futures
+import ctypes
 import dataclasses
 import json
 import multiprocessing
@@ -24,6 +25,7 @@ from rotdis.errors import DataError, RotdisError
 from rotdis.progress import Progress
 
 _SIZE = 64  # objects
+_stopping = None  # in a worker: shared memory that is not 0 once the parent wants no more of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +79,10 @@ def _process(
         return
     # Spawned, not forked: a fork of a process whose libraries run threads may hang.
     context = multiprocessing.get_context("spawn")
-    others = multiprocessing.active_children()  # the caller's
-    with concurrent.futures.ProcessPoolExecutor(workers, context, _end_with_parent) as pool:
+    stopping = context.RawValue("b", 0)
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, context, _begin_worker, (stopping,)
+    ) as pool:
         # Ctrl-C reaches every process of a terminal: the workers, which would show tracebacks,
         # inherit that it is blocked.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -93,16 +97,17 @@ def _process(
                 "calling script lacks `if __name__ == '__main__':`); what is done is kept: run "
                 "again with --config.data.workers=1"
             ) from error
-        except BaseException:  # stopped: what the workers have in hand would take its time
-            for process in set(multiprocessing.active_children()).difference(others):
-                process.kill()
-            raise
         finally:
+            # If stopped, each worker ends after the object in hand. A killed one might have written
+            # half of a result, for whose rest the pool would wait for ever.
+            stopping.value = 1
             pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def _begin_worker(stopping: ctypes.c_byte) -> None:
     """Ends this worker when its parent is killed, which else would leave it waiting for ever."""
+    global _stopping
+    _stopping = stopping
 
     def watch() -> None:
         multiprocessing.parent_process().join()
@@ -116,6 +121,8 @@ def _process_chunk(
 ) -> tuple[int, Chunk]:
     grids, kept, skipped, quirks = [], [], {}, collections.Counter()
     for offset, item in enumerate(items):
+        if _stopping is not None and _stopping.value:
+            break  # nobody reads the result
         try:
             grid, found = item.payload.voxels(resolution, supersample)
             if not (grid > 0.5).any():

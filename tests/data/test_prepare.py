@@ -1,6 +1,8 @@
 """Laws of preparation: the same source gives the same data, whatever interrupts it or shares it."""
 
+import ctypes
 import json
+import multiprocessing
 import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_data import data_config, modelnet_files, write_folder, write_npz
 
-from rotdis.data import chunks, voxelset
+from rotdis.data import chunks, sources, voxelset
 from rotdis.data import prepare as prepare_module
 from rotdis.data.normalize import normalize_grid
 from rotdis.data.prepare import format_summary, prepare
@@ -124,6 +126,25 @@ def test_a_killed_worker_is_explained(tmp_path, monkeypatch, small_chunks):
     monkeypatch.setattr(chunks.concurrent.futures.ProcessPoolExecutor, "submit", broken)
     with pytest.raises(DataError, match="killed.*workers=1"):
         prepare(data_config(write_npz(tmp_path / "grids.npz"), tmp_path, workers=2))
+
+
+def test_workers_of_a_stopped_preparation_end_by_themselves(tmp_path):
+    """One that was killed might leave half of a result, for whose rest its pool waits for ever."""
+    config = data_config("furniture", tmp_path, num_train=2000, num_test=10, workers=2)
+    items = sources.open_source(config).splits["train"]
+    results = chunks._process(items, range(0, len(items), chunks._SIZE), config)
+    next(results)
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    results.close()  # as an exception does
+    assert [worker.exitcode for worker in workers] == [0, 0]
+
+
+def test_a_worker_that_is_to_stop_begins_no_other_object(tmp_path, monkeypatch):
+    items = sources.open_source(data_config("furniture", tmp_path, num_train=20)).splits["train"]
+    monkeypatch.setattr(chunks, "_stopping", ctypes.c_byte(1))
+    _, chunk = chunks._process_chunk(0, items, 16, 1, False)
+    assert not chunk.kept and not chunk.skipped
 
 
 def test_processes_that_start_together_prepare_once(tmp_path, monkeypatch, small_chunks):
