@@ -1,7 +1,9 @@
 """SIGINT (Ctrl-C) and SIGTERM: served between two steps of training, and at once elsewhere."""
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 
 from rotdis.errors import RotdisError
 
@@ -49,6 +51,20 @@ def raise_stopped_on_signals() -> None:
 
 def _raise_stopped(number: int, frame) -> None:
     raise Stopped(number)
+
+
+@contextlib.contextmanager
+def blocked_in_new_processes() -> Iterator[None]:
+    """Keeps Ctrl-C, which reaches every process of a terminal, from those that are started inside.
+
+    They would show tracebacks, and one that ends while it writes a result leaves its pool waiting
+    for the rest. They inherit that it is blocked.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class StopSignals:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from rotdis import mesh_files
+from rotdis import interrupt, mesh_files
 from rotdis.data import meshes, normalize, voxelize
 from rotdis.errors import DataError, RotdisError
 
@@ -124,7 +124,9 @@ def _results(jobs: list[tuple], workers: int) -> Iterator:
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
         try:
-            yield from pool.map(_voxelized, jobs, chunksize=8)
+            with interrupt.blocked_in_new_processes():
+                results = pool.map(_voxelized, jobs, chunksize=8)
+            yield from results
         except BrokenProcessPool as error:
             raise DataError(
                 "a process that reads meshes was killed, perhaps for want of memory (or the "

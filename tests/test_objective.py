@@ -1,5 +1,7 @@
 """Laws of the objective: which views it sees, and what known frames add to it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,17 +27,18 @@ def test_the_two_views_are_the_object_turned_by_the_rotations_named():
     assert np.array_equal(views, jnp.stack([x, x]))
 
 
+def _objective(config, count):
+    """Returns the objective of an untrained model and of some objects, by what is known of them."""
+    model = rotation_vae.create(config)
+    x = (jax.random.uniform(jax.random.key(3), (count, 16, 16, 16)) > 0.8).astype(jnp.float32)
+    params = step.init_state(model, config).params
+    keys = jax.random.split(jax.random.key(0), count)
+    return jax.jit(functools.partial(objective.loss_and_metrics, params, model, config, x, keys))
+
+
 def test_known_frames_draw_poses_to_them_and_unknown_ones_do_not():
     config = tiny_config()
-    model = rotation_vae.create(config)
-    x = (jax.random.uniform(jax.random.key(3), (2, 16, 16, 16)) > 0.8).astype(jnp.float32)
-    params = step.init_state(model, config).params
-    keys = jax.random.split(jax.random.key(0), 2)
-
-    @jax.jit
-    def evaluate(frames):
-        return objective.loss_and_metrics(params, model, config, x, keys, frames)
-
+    evaluate = _objective(config, 2)
     plain, metrics = evaluate(jnp.zeros((2, 3, 3)))
     assert metrics["frame"] == metrics["frame_acc15"] == 0
     frames = so3.random_uniform(jax.random.key(1), (2,))
@@ -52,15 +55,7 @@ def test_known_frames_draw_poses_to_them_and_unknown_ones_do_not():
 def test_codes_of_alike_objects_are_drawn_together_where_that_is_known():
     config = tiny_config()
     config.loss.alike_weight = 3.0
-    model = rotation_vae.create(config)
-    x = (jax.random.uniform(jax.random.key(3), (4, 16, 16, 16)) > 0.8).astype(jnp.float32)
-    params = step.init_state(model, config).params
-    keys = jax.random.split(jax.random.key(0), 4)
-
-    @jax.jit
-    def evaluate(alike):
-        return objective.loss_and_metrics(params, model, config, x, keys, None, alike)
-
+    evaluate = functools.partial(_objective(config, 4), None)
     unknown, metrics = evaluate(jnp.zeros((4, 2)))
     assert metrics["alike"] == 0
     alike = jnp.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])

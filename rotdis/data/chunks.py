@@ -10,7 +10,6 @@ import dataclasses
 import json
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
-from rotdis import npz
+from rotdis import interrupt, npz
 from rotdis.data import voxelset
 from rotdis.data.sources import Item
 from rotdis.errors import DataError, RotdisError
@@ -83,11 +82,8 @@ def _process(
     with concurrent.futures.ProcessPoolExecutor(
         workers, context, _begin_worker, (stopping,)
     ) as pool:
-        # Ctrl-C reaches every process of a terminal: the workers, which would show tracebacks,
-        # inherit that it is blocked.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        futures = [pool.submit(_process_chunk, *each) for each in arguments]
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        with interrupt.blocked_in_new_processes():
+            futures = [pool.submit(_process_chunk, *each) for each in arguments]
         try:
             for future in concurrent.futures.as_completed(futures):
                 yield future.result()
@@ -105,7 +101,7 @@ def _process(
 
 
 def _begin_worker(stopping: ctypes.c_byte) -> None:
-    """Ends this worker when its parent is killed, which else would leave it waiting for ever."""
+    """Lets the parent stop this worker, and ends it when that is killed: it would wait for ever."""
     global _stopping
     _stopping = stopping
 
