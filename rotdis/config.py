@@ -61,6 +61,9 @@ def base_config() -> ml_collections.ConfigDict:
     config.pose.residual = "6d"
     # Channels of a second such network, which sees the object turned back by the first; 0 for none.
     config.pose.second_width = 32
+    # Of a network that then decides alone between the 24 rotations of the corrected object, by its
+    # surface; 0 for none.
+    config.pose.frame_width = 0
     # Steps of gradient descent on the negative ELBO after that, where a trained model is used.
     config.pose.refine_steps = 0
 
@@ -110,6 +113,9 @@ def base_config() -> ml_collections.ConfigDict:
     # A trained model whose parameters the run starts from: "modelnet10", an exported file, or a
     # run's folder; "" starts from random ones.
     config.train.start_from = ""
+    # Whether that model's pose networks stay as they are, so that poses cannot change but for what
+    # pose.frame_width decides: the others learn, in shorter steps.
+    config.train.hold_pose = False
     config.train.steps = 4000
     config.train.batch_size = 24  # objects of a step over all devices; each gives two views
     # Steps that the device does by itself, with the resident loader; a signal to stop is served
@@ -157,6 +163,7 @@ _AT_LEAST_ZERO = (
     "loss.alike_weight",
     "frames.stretch",
     "pose.second_width",
+    "pose.frame_width",
     "pose.refine_steps",
     "optimizer.warmup_steps",
     "optimizer.weight_decay",
@@ -243,6 +250,13 @@ def _validate_sizes(values: dict[str, object]) -> None:
             values[key],
             "0 where no frames are found (frames.synchronize_at, pose.method)",
         )
+    _require(
+        not values["train.hold_pose"]
+        or (values["train.start_from"] != "" and values["pose.method"] == "mixture"),
+        "train.hold_pose",
+        values["train.hold_pose"],
+        "False where there is no pose network to hold (train.start_from, pose.method)",
+    )
     for key in ("checkpoint_every", "eval_every"):
         _require(
             values[f"train.{key}"] % values["train.log_every"] == 0,

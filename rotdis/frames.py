@@ -134,7 +134,7 @@ def _of_batch(
     x = resident.unpack(packed, model.resolution, settings.partial)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
     views, turns = make_views(x, keys, settings.rotations)
-    rotation = model.apply({"params": params}, views[0], method="posteriors")[1].mode()
+    rotation = model.apply({"params": params}, views[0], method="posteriors")[-1].mode()
     frame = jnp.matmul(jnp.swapaxes(turns[0], -1, -2), rotation, precision="highest")
     if settings.straighten:
         frame = straighten(x, frame)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from rotdis import losses, stretch
 from rotdis.geometry import resample, so3
-from rotdis.models.rotation_vae import Code, RotationVAE
+from rotdis.models.rotation_vae import POSE_NETWORKS, Code, RotationVAE
 
 Metrics = dict[str, Float[Array, ""]]
 # The metrics that are terms of the loss; each model has some of them.
@@ -19,6 +19,7 @@ TERMS = (
     "kl",
     "pose_kl",
     "first_equivariance",
+    "second_equivariance",
     "equivariance",
     "refinement",
     "tilt",
@@ -78,6 +79,9 @@ def loss_and_metrics(
         alike: what tells how alike the objects are, see `TrainState`; zeros where it is not known.
         axis: over which the batch is divided among devices, if it is.
     """
+    if config.train.hold_pose:
+        held = {name: params[name] for name in POSE_NETWORKS if name in params}
+        params = params | jax.lax.stop_gradient(held)
     view_keys, code_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)
     search_keys = jnp.concatenate([view_keys, code_keys])  # one per view
     stretched = None
@@ -123,17 +127,16 @@ def loss_and_metrics(
         tilt = jnp.mean(jax.vmap(losses.tilt)(canonical))
         loss += config.loss.tilt_weight * tilt
         weight, concentration = config.loss.equivariance_weight, config.loss.concentration
-        for name, posterior in (
-            ("first_equivariance", code.first),
-            ("equivariance", code.posterior),
+        earlier = ("first_equivariance", "second_equivariance")[: len(code.earlier)]
+        for name, posterior in zip(
+            (*earlier, "equivariance"), (*code.earlier, code.posterior), strict=True
         ):
-            if posterior is not None:
-                metrics[name] = jnp.mean(
-                    jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
-                        posterior.log_weights, posterior.rotations, targets, concentration
-                    )
+            metrics[name] = jnp.mean(
+                jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
+                    posterior.log_weights, posterior.rotations, targets, concentration
                 )
-                loss += weight / concentration * metrics[name]
+            )
+            loss += weight / concentration * metrics[name]
         refinement = jnp.mean(
             jax.vmap(losses.rotation_nll, in_axes=(0, 0, None))(
                 code.rotation, targets, config.loss.refinement_concentration
@@ -199,8 +202,7 @@ def _frame_terms(
                 posterior.log_weights, posterior.rotations, wanted, concentration
             )
         )
-        for posterior in (code.first, code.posterior)
-        if posterior is not None
+        for posterior in (*code.earlier, code.posterior)
     )
     met = so3.geodesic_distance(code.rotation, wanted) < jnp.deg2rad(15)
     return nll, {"frame": nll, "frame_acc15": mean(met)}

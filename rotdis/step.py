@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, UInt8
 
 from rotdis.data import order, resident
-from rotdis.models.rotation_vae import RotationVAE
+from rotdis.models.rotation_vae import POSE_NETWORKS, RotationVAE
 from rotdis.objective import Metrics, loss_and_metrics
 from rotdis.synchronize import alikeness
 
@@ -44,7 +44,7 @@ class TrainState:
 
 def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
     """AdamW with linear warm-up, cosine decay to zero and clipping by the global norm."""
-    return optax.chain(
+    optimizer = optax.chain(
         optax.clip_by_global_norm(config.optimizer.clip_norm),
         optax.adamw(
             learning_rate_schedule(config),
@@ -53,6 +53,12 @@ def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransform
             mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),
         ),
     )
+    if config.train.hold_pose:  # from weight decay as well
+        held = optax.masked(
+            optax.set_to_zero(), lambda params: {name: name in POSE_NETWORKS for name in params}
+        )
+        optimizer = optax.chain(optimizer, held)
+    return optimizer
 
 
 def learning_rate_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
@@ -82,7 +88,11 @@ def init_state(model: RotationVAE, config: ml_collections.ConfigDict) -> TrainSt
 
 
 def start_from(state: TrainState, params: optax.Params) -> TrainState:
-    """Returns the state of a run that has not begun, with the parameters of a trained model."""
+    """Returns the state of a run that has not begun, with the parameters of a trained model.
+
+    A network that this one lacks keeps its random ones.
+    """
+    params = {**state.params, **params}
     copies = [jax.tree.map(jnp.copy, params) for _ in range(2)]  # the step donates each by itself
     return state.replace(params=copies[0], ema_params=copies[1])
 

@@ -132,6 +132,8 @@ def _trained(config: ml_collections.ConfigDict) -> optax.Params:
     source = config.train.start_from
     try:
         model = inference.load(source)
+        if not model.config.pose.frame_width:  # one that is to be learned on top of it
+            model.config.pose.frame_width = config.pose.frame_width
         run_folder.check_same_model(source, model.config, config)
     except CheckpointError as error:
         raise CheckpointError(f"config.train.start_from: {error}") from error

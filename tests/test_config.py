@@ -81,3 +81,15 @@ def test_what_frames_are_found_for_needs_frames(field):
     config.frames.synchronize_at = ()
     with pytest.raises(ConfigError, match=f"{field}: "):
         validate(config)
+
+
+def test_pose_networks_can_be_held_where_a_trained_model_has_them():
+    config = base_config()
+    config.train.hold_pose = True
+    with pytest.raises(ConfigError, match="train.hold_pose: "):
+        validate(config)
+    config.train.start_from = "modelnet10"
+    validate(config)
+    config.pose.method, config.frames.stretch = "none", 0.0
+    with pytest.raises(ConfigError, match="train.hold_pose: "):
+        validate(config)

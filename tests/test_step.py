@@ -25,6 +25,7 @@ def config():
     config.data.resolution = 16
     config.data.partial = False
     config.model.width = config.pose.width = config.pose.second_width = 8
+    config.pose.frame_width = 8
     config.model.latent_size = 4
     config.model.volume_size, config.model.volume_channels = 8, 2
     config.train.batch_size = BATCH
@@ -46,7 +47,7 @@ def state(model, config):
     jumps: a rounding of the rotation, which the number of devices may change, can move it.
     """
     state = step.init_state(model, config)
-    keys = iter(jax.random.split(jax.random.key(5), len(jax.tree.leaves(state.params))))
+    keys = iter(jax.random.split(jax.random.key(7), len(jax.tree.leaves(state.params))))
     params = jax.tree.map(
         lambda leaf: leaf + 0.03 * jax.random.normal(next(keys), leaf.shape), state.params
     )
@@ -183,8 +184,31 @@ def test_samples_are_located_once_for_their_eight_neighbours(compiled_step):
         gathers[operation] += " gather(" in line
         floors[operation] += " floor(" in line
     locating = [gathers[name] for name in gathers if gathers[name] and floors[name]]
-    # Two views, their small forms that are seen upright, and the canonical forms.
-    assert locating == [8, 8, 8, 8]
+    # Two views, their small forms that are seen upright, twice, and the canonical forms.
+    assert locating == [8, 8, 8, 8, 8]
+
+
+def test_what_is_held_stays_and_the_rest_learns(model, config, state, packed):
+    config = config.copy_and_resolve_references()
+    config.train.hold_pose = True
+    # As from a trained model that has no network that decides by surfaces.
+    trained = {name: part for name, part in state.params.items() if name != "frame"}
+    state = step.start_from(step.init_state(model, config), trained)
+
+    @jax.jit
+    def update(state):
+        x = resident.unpack(jnp.asarray(packed[:2]), config.data.resolution, config.data.partial)
+        keys = jax.random.split(jax.random.key(0), 2)
+        gradients, _ = jax.grad(objective.loss_and_metrics, has_aux=True)(
+            state.params, model, config, x, keys
+        )
+        return step.apply_gradients(state, gradients, config)[0]
+
+    after = update(update(state))  # the first step's learning rate is zero
+    for name, part in after.params.items():
+        same = jax.tree.map(np.array_equal, part, state.params[name])
+        held = name in ("pose", "second")
+        assert all(leaf == held for leaf in jax.tree.leaves(same)), name
 
 
 def test_the_learning_rate_warms_up_and_decays_to_zero(config):

@@ -222,6 +222,11 @@ def test_a_run_starts_from_a_trained_model(finished, tmp_path, monkeypatch):
     assert int(begun[1].step) == 8
     with pytest.raises(CheckpointError, match="train.start_from"):
         train.train(_change(second, train__start_from=""), tmp_path / "second")
+    # It may lack the network that decides last, which is learned on top of it then.
+    third = _change(config, train__start_from=str(trained), pose__frame_width=8)
+    train.train(third, tmp_path / "third")
+    assert begun[2].params.keys() == first.params.keys() | {"frame"}
+    jax.tree.map(np.testing.assert_array_equal, begun[2].params["pose"], first.ema_params["pose"])
 
 
 def test_a_run_does_not_start_from_what_is_missing_or_of_another_model(config, tmp_path):

@@ -13,8 +13,10 @@ from rotdis.geometry import resample
 from rotdis.models import blocks, search
 from rotdis.models.decoder import Decoder
 from rotdis.models.encoder import Encoder
+from rotdis.models.frame import FrameNetwork
 from rotdis.models.pose import PoseNetwork, PosePosterior
 
+POSE_NETWORKS = ("pose", "second")  # as the parameters are called
 _REFINE_RATE = 0.02  # radians; a network's pose is a few degrees off
 
 
@@ -27,14 +29,14 @@ class Code:
         z_logvar: its log-variance.
         rotation: R, which turns the canonical form into the object: x = rotate(c, R).
         posterior: all hypotheses on R with their weights; None without a pose network.
-        first: what the posterior was before the object was seen upright; None where it was not.
+        earlier: what the posterior was before that, each seen by a network less upright.
     """
 
     z_mean: Float[Array, "b l"]
     z_logvar: Float[Array, "b l"]
     rotation: Float[Array, "b 3 3"]
     posterior: PosePosterior | None
-    first: PosePosterior | None = None
+    earlier: tuple[PosePosterior, ...] = ()
 
 
 class RotationVAE(nn.Module):
@@ -48,6 +50,7 @@ class RotationVAE(nn.Module):
         latent_size: L.
         pose_method: "mixture", "search" or "none".
         second_width: of the pose network that sees the object upright; 0 for none.
+        frame_width: of the network that decides last, by the surface; 0 for none.
         refine_steps: of gradient descent on the negative ELBO after that, outside of training.
         search: how rotations are searched, for the method "search".
         kl_weight: of the KL in what is searched or descended.
@@ -65,6 +68,7 @@ class RotationVAE(nn.Module):
     pose_width: int
     pose_residual: str
     second_width: int
+    frame_width: int
     refine_steps: int
     search: search.SearchSettings
     kl_weight: float
@@ -78,6 +82,8 @@ class RotationVAE(nn.Module):
             self.pose = PoseNetwork(self.pose_grid, self.pose_width, *rest)
             if self.second_width:
                 self.second = PoseNetwork(self.pose_grid, self.second_width, *rest)
+            if self.frame_width:
+                self.frame = FrameNetwork(self.frame_width, self.dtype)
         self.encoder = Encoder(self.latent_size, self.grid, self.width, self.dtype)
         self.decoder = Decoder(
             self.resolution,
@@ -110,9 +116,9 @@ class RotationVAE(nn.Module):
             keys: one random key per object, from which a search starts; by default the same ones
                 for all, so that an object always gets the same answer.
         """
-        first = posterior = None
+        posterior, earlier = None, ()
         if self.pose_method == "mixture":
-            first, posterior = self.posteriors(x, training, origin)
+            *earlier, posterior = self.posteriors(x, training, origin)
             rotation = _choose(posterior, training)
             if self.refine_steps and not (training or self.is_initializing()):
                 rotation, _ = search.refine(
@@ -127,30 +133,36 @@ class RotationVAE(nn.Module):
         if self.pose_method != "none":
             x = canonicalize(x, rotation, origin)
         mean, logvar = self.encoder(x)
-        return Code(mean, logvar, rotation, posterior, first), x
+        return Code(mean, logvar, rotation, posterior, tuple(earlier)), x
 
     def posteriors(
         self,
         x: Float[Array, "b d d d"],
         training: bool = False,
         origin: tuple[Float[Array, "b d d d"], Float[Array, "b 3 3"]] | None = None,
-    ) -> tuple[PosePosterior | None, PosePosterior]:
-        """Returns the posterior on seeing objects as they are, and on seeing them upright.
+    ) -> list[PosePosterior]:
+        """Returns what the pose networks find, each on seeing objects as the one before turns them.
 
         A network that sees an object askew finds its axes, but confuses which is which and which
         way up it is. Turned back by that first guess, all that is left to decide is this, between
-        24 copies whose faces are parallel to the grid. Without a second network there is but one
-        posterior, and the first is None. Arguments as in `infer`.
+        24 copies whose faces are parallel to the grid, and the angles can be corrected. The last
+        network decides alone, between the corrected copies. Arguments as in `infer`.
         """
-        posterior = self.pose(x)
-        if not self.second_width:
-            return None, posterior
-        rotation = jax.lax.stop_gradient(_choose(posterior, training))
-        # Small volumes: the network sees no more of them.
+        found = [self.pose(x)]
+        if not (self.second_width or self.frame_width):
+            return found
+        # Small volumes: the networks see no more of them.
+        x = blocks.pool(x, self.pose_grid)
         if origin is not None:
             origin = (blocks.pool(origin[0], self.pose_grid), origin[1])
-        upright = canonicalize(blocks.pool(x, self.pose_grid), rotation, origin)
-        return posterior, self.second(upright).after(rotation)
+        if self.second_width:
+            rotation = jax.lax.stop_gradient(_choose(found[-1], training))
+            found.append(self.second(canonicalize(x, rotation, origin)).after(rotation))
+        if self.frame_width:
+            rotation = _choose(found[-1], training)  # whose angles go on learning
+            upright = canonicalize(x, jax.lax.stop_gradient(rotation), origin)
+            found.append(self.frame(upright).after(rotation))
+        return found
 
     def _negative_elbo(self) -> search.NegativeElbo:
         encoder, encoder_variables = self.encoder.unbind()
@@ -204,6 +216,7 @@ def create(config: ml_collections.ConfigDict) -> RotationVAE:
         pose_width=config.pose.width,
         pose_residual=config.pose.residual,
         second_width=config.pose.second_width,
+        frame_width=config.pose.frame_width,
         refine_steps=config.pose.refine_steps,
         search=search.SearchSettings(
             rotations="cube" if config.data.rotations == "cube" else "so3", **config.search

@@ -6,44 +6,39 @@ Stretched half-way there, proportions still count, and less. The frames of canon
 faces are parallel to the grid, have the axes for it; a rotation of the cube only permutes these.
 """
 
-import numpy as np
-from jaxtyping import Num
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 FILLED = 13 / 16  # of the grid's side, by what is stretched all the way
 _TAIL = 0.02  # of the mass, at either end of an axis, that does not count for the extent
 
 
-def stretched(volumes: Num[np.ndarray, "n d d d"], amount: float) -> Num[np.ndarray, "n d d d"]:
-    """Returns volumes stretched about the middle of their extent along each axis, and centred.
+def stretched(volume: Float[Array, "d d d"], amount: float) -> Float[Array, "d d d"]:
+    """Returns a volume stretched about the middle of its extent along each axis, and centred.
 
     Args:
-        volumes: occupancy, in any unit.
+        volume: occupancy, in any unit.
         amount: 1 for extents that are all the same, 0 for unchanged ones; between the two the
             factor's logarithm is proportional to it.
     """
-    side = volumes.shape[1]
-    centres = np.arange(side) - (side - 1) / 2
-    matrices = []
-    for axis in (1, 2, 3):
-        others = tuple({1, 2, 3} - {axis})
-        start, end = _extents(volumes.sum(axis=others, dtype=np.float64))
-        half = np.maximum((end - start) / 2, 0.5)  # voxels
-        scale = (half / (FILLED * side / 2)) ** amount
-        source = centres * scale[:, None] + (start + end)[:, None] / 2
-        # Linear interpolation: the weight of every voxel in each sample.
-        distance = np.abs(source[:, :, None] - np.arange(side))
-        matrices.append(np.maximum(0, 1 - distance).astype(np.float32))
-    result = np.empty_like(volumes)
-    for one, x, y, z, grid in zip(result, *matrices, volumes, strict=True):
-        samples = np.einsum("xa,yb,zc,abc->xyz", x, y, z, grid, optimize="greedy")
-        one[:] = np.rint(samples) if result.dtype == np.uint8 else samples
-    return result
+    side = len(volume)
+    voxels = jnp.arange(side)
+    masses = jnp.stack([volume.sum(axis=others) for others in ((1, 2), (0, 2), (0, 1))])
+    start, end = jax.vmap(_extent)(masses).T[..., None]
+    half = jnp.maximum((end - start) / 2, 0.5)  # voxels
+    scale = (half / (FILLED * side / 2)) ** amount
+    source = (voxels - (side - 1) / 2) * scale + (start + end) / 2
+    # Linear interpolation: the weight of every voxel in each sample.
+    weights = jnp.maximum(0, 1 - jnp.abs(source[:, :, None] - voxels))
+    for axis in range(3):
+        samples = jnp.tensordot(weights[axis], volume, (1, axis), precision="highest")
+        volume = jnp.moveaxis(samples, 0, axis)
+    return volume
 
 
-def _extents(mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns where along an axis an object's mass (N, D) begins and ends, but for its tails."""
-    side = mass.shape[1]
-    below = np.pad(np.cumsum(mass + 1e-9, axis=1), ((0, 0), (1, 0)))  # of nothing, the whole grid
-    borders = np.arange(side + 1) - 0.5
-    shares = np.array([_TAIL, 1 - _TAIL])
-    return np.array([np.interp(shares * each[-1], each, borders) for each in below]).T
+def _extent(mass: Float[Array, " d"]) -> Float[Array, "2"]:
+    """Returns where along an axis an object's mass begins and ends, but for its tails."""
+    below = jnp.pad(jnp.cumsum(mass + 1e-6), (1, 0))  # of nothing, the whole grid
+    borders = jnp.arange(len(mass) + 1) - 0.5
+    return jnp.interp(jnp.array([_TAIL, 1 - _TAIL]) * below[-1], below, borders)

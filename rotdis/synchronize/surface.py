@@ -36,48 +36,53 @@ def describe(volumes: Num[np.ndarray, "n d d d"], cells: tuple[int, ...]) -> lis
         surface facing each direction, of norm 1 (0 for an empty object).
     """
     orders = [permutations(each) for each in cells]
-    return described(volumes, functools.partial(_oriented, cells=cells), orders)
+    return described(volumes, functools.partial(_of_all, cells=cells), orders)
 
 
 def described(
     volumes: Num[np.ndarray, "n d d d"],
-    features: Callable[[Float[np.ndarray, "b k d d d"]], Sequence[Float[Array, "b k v"]]],
+    features_of: Callable[[Float[np.ndarray, "b d d d"]], Sequence[Float[Array, "b k v"]]],
     orders: Sequence[Int[np.ndarray, "24 v"]],
 ) -> list[Description]:
-    """Returns what `features` says of objects, in each of `STRETCHED`, with the orders of it."""
+    """Returns what `features_of` says of objects, in each of `STRETCHED`, with the orders of it."""
     found = [[] for _ in orders]
     for start in range(0, len(volumes), _CHUNK):
         block = volumes[start : start + _CHUNK].astype(np.float32)
-        variants = [
-            proportions.stretched(block, amount) if amount else block for amount in STRETCHED
-        ]
-        (batch,) = padded(_CHUNK, np.stack(variants, axis=1))
-        for part, values in zip(found, features(batch), strict=True):
+        for part, values in zip(found, features_of(*padded(_CHUNK, block)), strict=True):
             part.append(np.asarray(values)[: len(block)])
     return [
         Description(np.concatenate(part), order) for part, order in zip(found, orders, strict=True)
     ]
 
 
-@functools.partial(jax.jit, static_argnames="cells")
-def _oriented(
-    volumes: Float[Array, "b k d d d"], cells: tuple[int, ...]
-) -> list[Float[Array, "b k v"]]:
-    def of_one(volume: Float[Array, "k d d d"]) -> list[Float[Array, "k v"]]:
-        bordered, inner = jnp.pad(volume, [(0, 0)] + [(1, 1)] * 3), slice(1, -1)
-        slopes = [jnp.gradient(bordered, axis=axis)[:, inner, inner, inner] for axis in (1, 2, 3)]
-        faces = jnp.stack(
-            [jnp.maximum(sign * slope, 0) for sign in (1, -1) for slope in slopes], axis=-1
-        )
-        return [_histogram(faces, binning(volume.shape[1], each)) for each in cells]
+def variants(volume: Float[Array, "d d d"]) -> Float[Array, "k d d d"]:
+    """Returns an object stretched by each of `STRETCHED`."""
+    return jnp.stack(
+        [proportions.stretched(volume, amount) if amount else volume for amount in STRETCHED]
+    )
 
-    return jax.lax.map(of_one, volumes)
+
+@functools.partial(jax.jit, static_argnames="cells")
+def _of_all(volumes: Float[Array, "b d d d"], cells: tuple[int, ...]) -> list[Float[Array, "..."]]:
+    return jax.lax.map(functools.partial(features, cells=cells), volumes)
+
+
+def features(volume: Float[Array, "d d d"], cells: tuple[int, ...]) -> list[Float[Array, "k v"]]:
+    """Returns `Description.features` of one object, for each of `cells`."""
+    bordered, inner = jnp.pad(variants(volume), [(0, 0)] + [(1, 1)] * 3), slice(1, -1)
+    slopes = [jnp.gradient(bordered, axis=axis)[:, inner, inner, inner] for axis in (1, 2, 3)]
+    faces = jnp.stack(
+        [jnp.maximum(sign * slope, 0) for sign in (1, -1) for slope in slopes], axis=-1
+    )
+    return [_histogram(faces, binning(len(volume), each)) for each in cells]
 
 
 def _histogram(
     faces: Float[Array, "k d d d 6"], weights: Float[np.ndarray, "d c"]
 ) -> Float[Array, "k v"]:
-    sums = jnp.einsum("kxyzf,xi,yj,zl->kijlf", faces, weights, weights, weights)
+    sums = jnp.einsum(
+        "kxyzf,xi,yj,zl->kijlf", faces, weights, weights, weights, precision="highest"
+    )
     return roots(sums.reshape(len(faces), -1))
 
 

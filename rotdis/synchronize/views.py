@@ -38,7 +38,7 @@ def describe(volumes: Num[np.ndarray, "n d d d"], cells: tuple[int, ...]) -> lis
 
 
 @functools.partial(jax.jit, static_argnames="cells")
-def _steps(volumes: Float[Array, "b k d d d"], cells: tuple[int, ...]) -> list[Float[Array, "..."]]:
+def _steps(volumes: Float[Array, "b d d d"], cells: tuple[int, ...]) -> list[Float[Array, "..."]]:
     def of_variant(volume: Float[Array, "d d d"]) -> list[Float[Array, " v"]]:
         maps = [_heights(volume, axis, sign) for sign in (1, -1) for axis in range(3)]
         heights, seen = (jnp.stack(each) for each in zip(*maps, strict=True))
@@ -53,7 +53,7 @@ def _steps(volumes: Float[Array, "b k d d d"], cells: tuple[int, ...]) -> list[F
             found.append(surface.roots(sums.reshape(-1)))
         return found
 
-    return jax.lax.map(jax.vmap(of_variant), volumes)
+    return jax.lax.map(lambda volume: jax.vmap(of_variant)(surface.variants(volume)), volumes)
 
 
 def _heights(

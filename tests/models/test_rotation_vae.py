@@ -15,7 +15,7 @@ _canonicalize = jax.jit(rotation_vae.canonicalize)
 _turn = jax.jit(jax.vmap(lambda x, rotation: resample.rotate(x[..., None], rotation)[..., 0]))
 
 
-def _config(resolution=16, method="mixture", dtype="float32"):
+def _config(resolution=16, method="mixture", dtype="float32", frame_width=0):
     config = base_config()
     config.data.resolution = resolution
     config.model.width = config.pose.width = config.pose.second_width = 8
@@ -23,6 +23,7 @@ def _config(resolution=16, method="mixture", dtype="float32"):
     config.model.volume_channels = 2
     config.model.dtype = dtype
     config.pose.method = method
+    config.pose.frame_width = frame_width
     return config
 
 
@@ -86,6 +87,18 @@ def test_seen_upright_an_object_is_told_its_pose_from_every_side_alike():
     assert np.allclose(_encode()(x).rotation, second.mode(), atol=1e-5)
 
 
+def test_the_last_network_decides_between_the_rotations_of_the_corrected_object():
+    model, params = _model(frame_width=8)
+    x = _objects(1)
+    *_, second, last = jax.jit(lambda x: model.apply(params, x, method="posteriors"))(x)
+    alone = jax.jit(lambda x: model.bind(params).frame(x))(_canonicalize(x, second.mode()))
+    assert np.allclose(last.rotations[0], second.mode()[0] @ so3.cube_group(), atol=1e-5)
+    assert np.allclose(last.log_weights, alone.log_weights, atol=1e-4)
+    code = _encode(frame_width=8)(x)
+    assert np.allclose(code.rotation, last.mode(), atol=1e-5)
+    assert len(code.earlier) == 2
+
+
 def test_without_a_second_network_the_first_decides():
     config = _config()
     config.pose.second_width = 0
@@ -93,7 +106,7 @@ def test_without_a_second_network_the_first_decides():
     params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 16)))
     assert "second" not in params["params"]
     code = jax.jit(lambda x: model.apply(params, x, method="encode"))(_objects(1))
-    assert code.first is None
+    assert code.earlier == ()
     assert np.array_equal(code.rotation, code.posterior.mode())
 
 
