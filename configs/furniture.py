@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.width = 32
     config.model.volume_size = 8
     config.model.volume_channels = 16
-    config.pose.width = 48
+    config.pose.width, config.pose.frame_width = 48, 64
     config.loss.equivariance_weight, config.loss.tilt_weight = 20.0, 100.0
     config.eval.symmetries = ("table:C2",)
     config.train.steps = 1200

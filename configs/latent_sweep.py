@@ -44,5 +44,5 @@ def get_config(cell: str = "so3,mixture,16,0") -> ml_collections.ConfigDict:
     config.train.batch_size = 32
     config.train.eval_every = 500
     # So short a run is still learning to find poses when frames would bind it.
-    config.frames.synchronize_at = ()
+    config.frames.synchronize_at, config.pose.frame_width = (), 0
     return config

@@ -16,7 +16,7 @@ from rotdis.errors import CheckpointError, ConfigError
 # "section.field" -> what it amounted to before there was such a field, where that is not its
 # default. Whoever adds a field to `config.model` or `config.pose` that is on by default, adds here
 # the value that turns it off.
-BEFORE: dict[str, object] = {"pose.second_width": 0}
+BEFORE: dict[str, object] = {"pose.second_width": 0, "pose.frame_width": 0}
 
 _OF_THE_MODEL = ("model", "pose")
 

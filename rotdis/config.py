@@ -63,7 +63,7 @@ def base_config() -> ml_collections.ConfigDict:
     config.pose.second_width = 32
     # Of a network that then decides alone between the 24 rotations of the corrected object, by its
     # surface; 0 for none.
-    config.pose.frame_width = 0
+    config.pose.frame_width = 128
     # Steps of gradient descent on the negative ELBO after that, where a trained model is used.
     config.pose.refine_steps = 0
 

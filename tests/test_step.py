@@ -24,8 +24,7 @@ def config():
     config = base_config()
     config.data.resolution = 16
     config.data.partial = False
-    config.model.width = config.pose.width = config.pose.second_width = 8
-    config.pose.frame_width = 8
+    config.model.width = config.pose.width = config.pose.second_width = config.pose.frame_width = 8
     config.model.latent_size = 4
     config.model.volume_size, config.model.volume_channels = 8, 2
     config.train.batch_size = BATCH

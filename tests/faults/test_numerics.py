@@ -31,7 +31,7 @@ def _config(dtype, method="mixture", residual="6d", latent_size=8, **more):
     config = base_config()
     config.data.resolution = 16
     config.data.partial = False
-    config.model.width = config.pose.width = config.pose.second_width = 8
+    config.model.width = config.pose.width = config.pose.second_width = config.pose.frame_width = 8
     config.model.volume_size, config.model.volume_channels = 8, 2
     config.model.latent_size, config.model.dtype = latent_size, dtype
     config.pose.method, config.pose.residual = method, residual

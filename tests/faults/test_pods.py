@@ -29,6 +29,7 @@ TINY = (
     "--config.model.volume_channels=2",
     "--config.pose.width=8",
     "--config.pose.second_width=0",
+    "--config.pose.frame_width=0",
     "--config.frames.synchronize_at=()",
     "--config.train.steps_per_call=1",
     "--config.train.eval_every=1000",

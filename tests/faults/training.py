@@ -24,6 +24,7 @@ OPTIONS = (
     "--config.model.latent_size=4",
     "--config.pose.width=8",
     "--config.pose.second_width=8",
+    "--config.pose.frame_width=8",
     "--config.frames.synchronize_at=(0.4,)",
     "--config.train.steps=60",
     "--config.train.log_every=5",
