@@ -36,7 +36,7 @@ def describe(volumes: Num[np.ndarray, "n d d d"], cells: tuple[int, ...]) -> lis
         surface facing each direction, of norm 1 (0 for an empty object).
     """
     orders = [permutations(each) for each in cells]
-    return described(volumes, functools.partial(_of_all, cells=cells), orders)
+    return described(volumes, functools.partial(_features_of_batch, cells=cells), orders)
 
 
 def described(
@@ -63,7 +63,9 @@ def variants(volume: Float[Array, "d d d"]) -> Float[Array, "k d d d"]:
 
 
 @functools.partial(jax.jit, static_argnames="cells")
-def _of_all(volumes: Float[Array, "b d d d"], cells: tuple[int, ...]) -> list[Float[Array, "..."]]:
+def _features_of_batch(
+    volumes: Float[Array, "b d d d"], cells: tuple[int, ...]
+) -> list[Float[Array, "..."]]:
     return jax.lax.map(functools.partial(features, cells=cells), volumes)
 
 
