@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import ml_collections
 
-from rotdis.config import base_config, check_fields
+from rotdis.config import base_config
+from rotdis.config_rules import check_fields
 from rotdis.errors import CheckpointError, ConfigError
 
 # "section.field" -> what it amounted to before there was such a field, where that is not its

@@ -105,9 +105,9 @@ flags.DEFINE_boolean("browser", True, "For --mode=explore: open the page in the 
 def _run(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise UsageError(f"what is {arguments[1]!r}? options are written --name=value")
-    from rotdis import commands, config, distributed  # after the flags, so that --help is quick
+    from rotdis import commands, config_rules, distributed  # after the flags: --help is quick
 
-    validated = _validated(config.validate)
+    validated = _validated(config_rules.validate)
     if FLAGS.mode != "train" and FLAGS.processes != 1:
         raise UsageError("--processes: is for --mode=train; the other modes take one process")
     distributed.initialize(FLAGS.coordinator, FLAGS.processes, FLAGS.process_id)

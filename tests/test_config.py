@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rotdis.config import base_config, validate
+from rotdis.config import base_config
+from rotdis.config_rules import validate
 from rotdis.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]

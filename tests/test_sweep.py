@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from configs import latent_sweep
-from rotdis import checkpoint, config, metric_writer, run_folder, step, sweep
+from rotdis import checkpoint, config_rules, metric_writer, run_folder, step, sweep
 from rotdis.errors import ConfigError, RotdisError
 from rotdis.models import rotation_vae
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("cell", ["so3,mixture,16,0", "cube,search,4,1", "none,vae,32,0"])
 def test_a_cell_is_a_valid_configuration(cell):
     settings = latent_sweep.get_config(cell)
-    config.validate(settings)
+    config_rules.validate(settings)
     rotations, _, size, seed = cell.split(",")
     assert settings.data.rotations == rotations
     assert (settings.model.latent_size, settings.seed) == (int(size), int(seed))

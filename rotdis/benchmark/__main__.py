@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     # After the flags, so that --help is quick.
     from rotdis.benchmark import encoding, inference, loading, machine, rotation, tables, training
-    from rotdis.config import base_config, validate
+    from rotdis.config import base_config
+    from rotdis.config_rules import validate
 
     config: ml_collections.ConfigDict = FLAGS.config or base_config()
     results = {}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ml_collections import config_flags
 
 from rotdis import config_file
-from rotdis.config import base_config, validate
+from rotdis.config import base_config
+from rotdis.config_rules import validate
 from rotdis.errors import ConfigError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
