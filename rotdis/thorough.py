@@ -20,8 +20,8 @@ Of each object, in `Predictions.measured` (medians or means, also by class and g
 Of the split, in `Predictions.overall`: `latent/dci_*` (`metrics.dci`), `latent/mig`, `latent/sap`,
 `latent/factorvae` (`metrics.disentanglement`); `latent/continuity` and `pose/continuity`, the share
 of paths without a jump, `latent/largest_step` and `pose/largest_slip_deg`, the median over paths of
-how large the largest was (`metrics.continuity`). And `Predictions.symmetries`, for the category
-metrics up to symmetry (`metrics.summary`).
+how large the largest was (`metrics.continuity`). And `Predictions.symmetries`, declared, and
+`own_symmetries`, each object's, for the category metrics up to either (`metrics.summary`).
 
 What needs rotated views is left out where the model is one of aligned data (`rotations="none"`).
 """
@@ -30,7 +30,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
 from rotdis import collect
@@ -82,7 +82,12 @@ def examine(
     """
     declared = symmetry.parse(symmetries)
     objects = test.select(predictions.index)
-    measured = _pose_errors(objects, predictions, declared, batch_size)
+    holds = [
+        self_similarity.near_symmetries(objects.voxels(batch))
+        for batch in collect.padded(np.arange(len(objects)), batch_size)
+    ]
+    own = np.concatenate(holds)[: len(objects)]
+    measured = _pose_errors(objects, predictions, declared, own)
     measured |= _surfaces(objects, predictions)
     overall = {}
     if learned is not None:
@@ -94,24 +99,20 @@ def examine(
         overall |= _disentanglement(model, objects, declared, seed, batch_size, rotations)
     if rotations == "so3" and predictions.view_distance is not None:
         overall |= _continuity(model, objects, predictions, seed, batch_size)
-    return dataclasses.replace(predictions, measured=measured, overall=overall, symmetries=declared)
+    return dataclasses.replace(
+        predictions, measured=measured, overall=overall, symmetries=declared, own_symmetries=own
+    )
 
 
 def _pose_errors(
     objects: VoxelSet,
     predictions: Predictions,
     declared: Mapping[str, Float[np.ndarray, "_ 3 3"]],
-    batch_size: int,
+    own: Bool[np.ndarray, "n s"],
 ) -> dict[str, Measured]:
     views, inferred = predictions.views, predictions.rotations
-    holds = [
-        self_similarity.near_symmetries(objects.voxels(batch))
-        for batch in collect.padded(np.arange(len(objects)), batch_size)
-    ]
-    own = symmetry.pair_error(
-        views, inferred, self_similarity.candidates(), np.concatenate(holds)[: len(objects)]
-    )
-    measured = {"pose/pair_median_selfsimilar_deg": Measured(own, np.median)}
+    error = symmetry.pair_error(views, inferred, self_similarity.candidates(), own)
+    measured = {"pose/pair_median_selfsimilar_deg": Measured(error, np.median)}
     if predictions.aligned:
         error = predictions.pair_error.copy()
         for name, group in declared.items():

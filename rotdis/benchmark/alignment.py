@@ -73,14 +73,8 @@ def angles(
     frames: Float[np.ndarray, "n 3 3"], symmetries: Sequence[Float[np.ndarray, "s 3 3"]]
 ) -> Float[np.ndarray, " n*(n-1)/2"]:
     """Returns the angle between the frames of every two objects, up to the symmetries of each."""
-    turned = [group @ frame for group, frame in zip(symmetries, frames, strict=True)]
-    return np.array(
-        [
-            symmetry.frame_angles(turned[i], turned[j]).min()
-            for i in range(len(frames))
-            for j in range(i)
-        ]
-    )
+    between = symmetry.own_frame_angles(frames, symmetries)
+    return between[np.triu_indices(len(frames), 1)]
 
 
 def measure(

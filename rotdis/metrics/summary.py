@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from rotdis.metrics import pose, reconstruction, symmetry
+from rotdis.metrics import pose, reconstruction, self_similarity, symmetry
 
 
 class Measured(NamedTuple):
@@ -48,6 +48,8 @@ class Predictions:
         overall: those of the whole split that are no summary of objects.
         symmetries: rotations that each class is declared to be blind to, for those that have some;
             None without a thorough evaluation.
+        own_symmetries: which of `self_similarity.candidates` each object hardly tells from the
+            identity; None without one.
     """
 
     class_names: tuple[str, ...]
@@ -70,6 +72,7 @@ class Predictions:
     measured: Mapping[str, Measured] = dataclasses.field(default_factory=dict)
     overall: Mapping[str, float] = dataclasses.field(default_factory=dict)
     symmetries: Mapping[str, Float[np.ndarray, "_ 3 3"]] | None = None
+    own_symmetries: Bool[np.ndarray, "n s"] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -129,6 +132,9 @@ def _describe(predictions: Predictions, chosen: np.ndarray) -> dict[str, float]:
         if predictions.symmetries is not None:
             groups = [predictions.symmetries.get(n) for n in predictions.class_names]
             metrics |= _category_up_to_symmetry(frames, label, groups)
+        if predictions.own_symmetries is not None:
+            own = predictions.own_symmetries[chosen]
+            metrics |= _category_up_to_self_similarity(frames, label, own)
     if predictions.nearest is not None:
         neighbour = predictions.label[predictions.nearest[chosen]]
         metrics["latent/nn1_accuracy"] = np.mean(neighbour == label)
@@ -191,3 +197,16 @@ def _category_up_to_symmetry(
         "canonical/category_to_mode_deg": float(np.mean([np.median(a) for a in to_mode])),
         "canonical/category_to_mode_acc15": float(np.mean([pose.accuracy(a, 15) for a in to_mode])),
     }
+
+
+def _category_up_to_self_similarity(
+    frames: Float[np.ndarray, "n 3 3"], label: Int[np.ndarray, " n"], own: Bool[np.ndarray, "n s"]
+) -> dict[str, float]:
+    """Compares frames as `_category` does, to the nearest turn that either object hardly shows."""
+    medians = []
+    for c, size in zip(*np.unique(label, return_counts=True), strict=True):
+        if size > 1:
+            symmetries = [self_similarity.candidates()[holds] for holds in own[label == c]]
+            angles = symmetry.own_frame_angles(frames[label == c], symmetries)
+            medians.append(np.median(angles[np.triu_indices(size, 1)]))
+    return {"canonical/category_median_selfsimilar_deg": float(np.mean(medians))} if medians else {}

@@ -8,7 +8,7 @@ al., "BOP Challenge 2020 on 6D Object Localization", ECCV workshops 2020), measu
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -82,6 +82,23 @@ def frame_angles(
         np.broadcast_to(turned[:, None], (*shape, 3, 3)),
     )
     return angles.min(axis=0)
+
+
+def own_frame_angles(
+    frames: Float[np.ndarray, "n 3 3"], symmetries: Sequence[Float[np.ndarray, "_ 3 3"]]
+) -> Float[np.ndarray, "n n"]:
+    """Returns the angle between the nearest of s F and s' F' of every two objects.
+
+    Args:
+        frames: of objects.
+        symmetries: of each object, s in the source's orientation, the identity among them.
+    """
+    # F as a row of nine numbers: products of rows are traces of F^T F'.
+    turned = [(own @ f).reshape(-1, 9) for own, f in zip(symmetries, frames, strict=True)]
+    starts = np.cumsum([0, *map(len, turned)])[:-1]
+    every = np.concatenate(turned).astype(np.float64)
+    traces = [np.maximum.reduceat((own @ every.T).max(axis=0), starts) for own in turned]
+    return np.rad2deg(np.arccos(np.clip((np.stack(traces) - 1) / 2, -1, 1)))
 
 
 def common_frame(

@@ -128,6 +128,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "canonical/category_median_symmetric_deg": _angle(
             "Frames up to class symmetry", "The median angle, less what the symmetry explains."
         ),
+        "canonical/category_median_selfsimilar_deg": _angle(
+            "Frames up to self-similarity",
+            "The median angle, less what turns explain after which either of the two objects looks "
+            "almost the same (IoU of 0.8 or more).",
+        ),
         "canonical/category_to_mode_deg": _angle(
             "Frames to the commonest",
             "Angle to the frame that most objects of the class share, up to symmetry; median, "

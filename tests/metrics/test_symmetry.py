@@ -108,3 +108,28 @@ def test_the_common_frame_gathers_what_a_symmetry_spreads():
 def test_the_only_frame_is_the_common_one():
     frame = rotations(1)
     np.testing.assert_allclose(symmetry.common_frame(frame), frame[0], atol=1e-6)
+
+
+def test_two_objects_frames_are_compared_up_to_what_either_of_them_hides():
+    half, quarter = about("z", 180), about("z", 90)
+    frame = rotations(1)[0]
+    frames = np.stack([frame, half @ frame, about("z", 60) @ frame, about("x", 90) @ frame])
+    groups = [np.stack([np.eye(3), half]), *[np.eye(3)[None]] * 3]
+    between = symmetry.own_frame_angles(frames, groups)
+    expected = [[0, 0, 60, 90], [0, 0, 120, 180], [60, 120, 0, 0], [90, 180, 0, 0]]
+    expected = np.array(expected, float)
+    for i, j in ((1, 3), (2, 3)):
+        expected[i, j] = expected[j, i] = pose.angles(frames[i], frames[j])
+    np.testing.assert_allclose(between, expected, atol=0.05)
+    both = [np.stack([np.eye(3), half]), np.stack([np.eye(3), quarter])]
+    frames = np.stack([frame, about("z", 90) @ frame])
+    assert symmetry.own_frame_angles(frames, both)[0, 1] == pytest.approx(0, abs=1e-4)
+
+
+def test_frames_without_a_symmetry_are_compared_as_they_are():
+    frames = rotations(12)
+    np.testing.assert_allclose(
+        symmetry.own_frame_angles(frames, [symmetry.IDENTITY] * 12),
+        symmetry.frame_angles(frames, frames),
+        atol=0.05,
+    )
