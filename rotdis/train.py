@@ -203,6 +203,7 @@ def _loop(
     with StopSignals() as stop, Progress(total=last, initial=done) as progress:
         while done < last:
             if synchronizer.is_due(done):
+                progress.write("train: looks for common frames; minutes for thousands of objects")
                 state = synchronizer(state)
                 window.restart_clock()
             # Checkpoints and evaluations are due at multiples of log_every.

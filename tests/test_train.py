@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from rotdis import checkpoint, run_folder, step, train
+from rotdis import checkpoint, frames, run_folder, step, train
 from rotdis.config import describe
 from rotdis.data import prepare
 from rotdis.errors import CheckpointError, ConfigError, DataError
@@ -112,6 +112,22 @@ def test_however_steps_are_divided_among_calls_and_runs_the_result_is_the_same(c
             state = _train_steps(divided, tmp_path / f"{calls}", *stops)
             assert int(state.step) == 7
             jax.tree.map(np.testing.assert_array_equal, state, at_once)
+
+
+def test_it_is_said_why_no_step_is_done_while_frames_are_looked_for(
+    config, tmp_path, monkeypatch, capsys
+):
+    class Reached(Exception):
+        pass
+
+    def found(_, state):
+        assert "common frames" in capsys.readouterr().err
+        raise Reached
+
+    monkeypatch.setattr(frames.Synchronizer, "is_due", lambda _, done: True)
+    monkeypatch.setattr(frames.Synchronizer, "__call__", found)
+    with pytest.raises(Reached):
+        train.train(config, tmp_path)
 
 
 def test_a_step_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_kept(
