@@ -27,8 +27,13 @@ def page(browser, address):
 
 
 def _settle(browser):
-    """Waits until what was asked for is answered and drawn."""
+    """Waits until what was asked for, which happens with the next frame, is answered and drawn."""
+    _draw_two_frames(browser)
     browser.wait("document.body.dataset.shown === document.body.dataset.asked", 60)
+    _draw_two_frames(browser)
+
+
+def _draw_two_frames(browser):
     browser.driver.execute_async_script(
         "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
     )
