@@ -3,8 +3,7 @@
 import contextlib
 import importlib
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -14,9 +13,9 @@ import optax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from rotdis import checkpoint, distributed, frames, inference, objective, run_folder, step
+from rotdis import checkpoint, distributed, frames, inference, run_folder, runner, step
 from rotdis.config import describe
-from rotdis.data import prepare, resident
+from rotdis.data import prepare
 from rotdis.data.order import MAX_OBJECTS
 from rotdis.data.prepare import PreparedData
 from rotdis.data.voxelset import VoxelSet
@@ -110,7 +109,7 @@ def _train(
         state = checkpoints.restore(state, mesh)
     start = int(state.step)
     window = Window(2 * config.train.batch_size, checkpoints.unlogged(start))
-    run_steps = _make_runner(model, config, mesh, data, start)
+    run_steps = runner.make_runner(model, config, mesh, data, start)
     first_process, mirror = distributed.is_first(), None
     if config.train.wandb and first_process:
         from rotdis import wandb_log
@@ -191,7 +190,7 @@ def _check_size(split: VoxelSet, config: ml_collections.ConfigDict) -> None:
 def _loop(
     config: ml_collections.ConfigDict,
     state: TrainState,
-    run_steps: Callable,
+    run_steps: runner.Runner,
     window: Window,
     checkpoints: checkpoint.Checkpoints,
     validator: Validator,
@@ -203,12 +202,12 @@ def _loop(
     with StopSignals() as stop, Progress(total=last, initial=done) as progress:
         while done < last:
             if synchronizer.is_due(done):
-                progress.write("train: looks for common frames; minutes for thousands of objects")
+                progress.write("train: finding common frames; minutes, where objects are thousands")
                 state = synchronizer(state)
                 window.restart_clock()
             # Checkpoints and evaluations are due at multiples of log_every.
             until_due = config.train.log_every - done % config.train.log_every
-            count = min(_steps_per_call(config), until_due, last - done)
+            count = min(runner.steps_per_call(config), until_due, last - done)
             state, metrics, waited = run_steps(state, count)
             window.add(done, count, metrics, waited)
             done += count
@@ -243,60 +242,3 @@ def _loop(
                 "the same command goes on from there",
                 signalled,
             )
-
-
-def _make_runner(
-    model: rotation_vae.RotationVAE,
-    config: ml_collections.ConfigDict,
-    mesh: Mesh,
-    data: PreparedData,
-    start: int,
-) -> Callable[[TrainState, int], tuple[TrainState, objective.Metrics, float]]:
-    """Returns a function that does some steps, and the seconds for which it waited for data."""
-    train_step = step.make_train_step(model, config, mesh, len(data.train))
-    if config.data.loader == "resident":
-        packed = resident.place(data.train, mesh)
-
-        def drawing_step(state, packed):
-            batch = resident.draw(packed, config.seed, state.step, config.train.batch_size)
-            return train_step(state, batch)
-
-        draw_and_run = jax.jit(step.repeat(drawing_step, _steps_per_call(config)), donate_argnums=0)
-        return lambda state, count: (*draw_and_run(state, count, packed), 0.0)
-
-    batches = _host_batches(config, data, start)
-    sharding = NamedSharding(mesh, PartitionSpec(step.AXIS))
-    run = jax.jit(step.repeat(train_step, _steps_per_call(config)), donate_argnums=0)
-
-    def feed_and_run(state: TrainState, count: int) -> tuple[TrainState, objective.Metrics, float]:
-        before = time.perf_counter()
-        batch = next(batches)["voxels"]
-        waited = time.perf_counter() - before
-        batch = jax.make_array_from_process_local_data(sharding, batch)
-        return *run(state, count, batch), waited
-
-    return feed_and_run
-
-
-def _steps_per_call(config: ml_collections.ConfigDict) -> int:
-    """Returns how many steps the device may do by itself: with a batch from the host, one."""
-    return config.train.steps_per_call if config.data.loader == "resident" else 1
-
-
-def _host_batches(
-    config: ml_collections.ConfigDict, data: PreparedData, start: int
-) -> Iterator[dict[str, np.ndarray]]:
-    from rotdis.data import modelnet, pipeline  # need TensorFlow
-
-    return iter(
-        pipeline.make_batches(
-            distributed.first_before_others(lambda: modelnet.write_shards(data)),
-            "train",
-            seed=config.seed,
-            batch_size=config.train.batch_size,
-            start_step=start,
-            num_steps=config.train.steps - start,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-    )

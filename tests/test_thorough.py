@@ -16,8 +16,8 @@ ADDED = {
     "pose/pair_median_selfsimilar_deg", "pose/class_accuracy", "pose/class_chance",
     "pose/continuity", "pose/largest_slip_deg",
     "canonical/category_median_symmetric_deg", "canonical/category_to_mode_deg",
-    "canonical/category_median_selfsimilar_deg", "canonical/category_to_mode_acc15",
-    "canonical/instance_chamfer",
+    "canonical/category_median_selfsimilar_deg", "canonical/category_chance_selfsimilar_deg",
+    "canonical/category_to_mode_acc15", "canonical/instance_chamfer",
     "canonical/category_chamfer", "canonical/category_chamfer_aligned",
     "latent/nn1_accuracy_aligned_aligned", "latent/nn1_accuracy_aligned_so3",
     "latent/nn1_accuracy_so3_so3", "latent/linear_probe_accuracy_aligned_aligned",
@@ -118,6 +118,7 @@ def test_a_model_that_sees_the_pose_scores_well_everywhere(compact, mute):
     assert metrics["canonical/category_to_mode_acc15"] > 0.8
     assert metrics["canonical/category_median_symmetric_deg"] < 15
     assert metrics["canonical/category_median_selfsimilar_deg"] < 15
+    assert metrics["canonical/category_chance_selfsimilar_deg"] > 45
     for name in ("instance_chamfer", "category_chamfer"):
         assert metrics[f"canonical/{name}"] < 0.5 * mute.metrics[f"canonical/{name}"]
     for protocol in ("aligned_aligned", "aligned_so3", "so3_so3"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from rotdis import checkpoint, frames, run_folder, step, train
+from rotdis import checkpoint, frames, run_folder, runner, step, train
 from rotdis.config import describe
 from rotdis.data import prepare
 from rotdis.errors import CheckpointError, ConfigError, DataError
@@ -40,7 +40,7 @@ _TIMES = ("train__log_every", "train__checkpoint_every", "train__eval_every")
 @pytest.fixture(scope="module")
 def compiled_once():
     """Lets runs of one configuration share their program: to compile it is most of their time."""
-    runners, make = {}, train._make_runner
+    runners, make = {}, runner.make_runner
 
     def shared(model, config, mesh, data, start):
         key = describe(_change(config, **dict.fromkeys(_TIMES, 1)))
@@ -49,7 +49,7 @@ def compiled_once():
         return runners[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_make_runner", shared)
+        patch.setattr(runner, "make_runner", shared)
         yield
 
 
@@ -134,7 +134,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_kept
     config, compiled_once, tmp_path, monkeypatch
 ):
     """Step 6, the second of four in a call, finds parameters that are not finite."""
-    make = train._make_runner
+    make = runner.make_runner
 
     def poisoned(model, config, mesh, data, start):
         single = _change(config, train__steps_per_call=1)
@@ -151,7 +151,7 @@ def test_a_step_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_kept
 
         return run
 
-    monkeypatch.setattr(train, "_make_runner", poisoned)
+    monkeypatch.setattr(runner, "make_runner", poisoned)
     with pytest.raises(
         TrainingError, match="step 6: reconstruction is nan, kl is nan, .*; stopped"
     ):

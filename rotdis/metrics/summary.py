@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from rotdis.geometry import so3
 from rotdis.metrics import pose, reconstruction, self_similarity, symmetry
 
 
@@ -202,11 +203,22 @@ def _category_up_to_symmetry(
 def _category_up_to_self_similarity(
     frames: Float[np.ndarray, "n 3 3"], label: Int[np.ndarray, " n"], own: Bool[np.ndarray, "n s"]
 ) -> dict[str, float]:
-    """Compares frames as `_category` does, to the nearest turn that either object hardly shows."""
-    medians = []
+    """Compares frames as `_category` does, to the nearest turn that either object hardly shows.
+
+    And, as chance, frames that are drawn from the cube's rotations: how much these turns forgive.
+    """
+    random = np.random.default_rng(0)
+    medians, chance = [], []
     for c, size in zip(*np.unique(label, return_counts=True), strict=True):
         if size > 1:
             symmetries = [self_similarity.candidates()[holds] for holds in own[label == c]]
-            angles = symmetry.own_frame_angles(frames[label == c], symmetries)
-            medians.append(np.median(angles[np.triu_indices(size, 1)]))
-    return {"canonical/category_median_selfsimilar_deg": float(np.mean(medians))} if medians else {}
+            drawn = so3.cube_group()[random.integers(24, size=size)]
+            for found, of in ((medians, frames[label == c]), (chance, drawn)):
+                angles = symmetry.own_frame_angles(of, symmetries)
+                found.append(np.median(angles[np.triu_indices(size, 1)]))
+    if not medians:
+        return {}
+    return {
+        "canonical/category_median_selfsimilar_deg": float(np.mean(medians)),
+        "canonical/category_chance_selfsimilar_deg": float(np.mean(chance)),
+    }

@@ -133,6 +133,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "The median angle, less what turns explain after which either of the two objects looks "
             "almost the same (IoU of 0.8 or more).",
         ),
+        "canonical/category_chance_selfsimilar_deg": _angle(
+            "\u2026 by chance",
+            "What the above is for frames drawn from the cube's 24 rotations.",
+            "",
+        ),
         "canonical/category_to_mode_deg": _angle(
             "Frames to the commonest",
             "Angle to the frame that most objects of the class share, up to symmetry; median, "

@@ -68,7 +68,7 @@ def main() -> None:
         mock.patch.object(train.rotation_vae, "create"),
         mock.patch.object(train.step, "init_state", state),
         mock.patch.object(train.prepare, "prepare", return_value=data),
-        mock.patch.object(train, "_make_runner", _make_runner),
+        mock.patch.object(train.runner, "make_runner", _make_runner),
         mock.patch.object(train, "Validator", _Validator),
     ):
         command_line.main()

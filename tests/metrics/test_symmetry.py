@@ -114,7 +114,7 @@ def test_two_objects_frames_are_compared_up_to_what_either_of_them_hides():
     half, quarter = about("z", 180), about("z", 90)
     frame = rotations(1)[0]
     frames = np.stack([frame, half @ frame, about("z", 60) @ frame, about("x", 90) @ frame])
-    groups = [np.stack([np.eye(3), half]), *[np.eye(3)[None]] * 3]
+    groups = [np.stack([np.eye(3), half]), *[symmetry.IDENTITY] * 3]
     between = symmetry.own_frame_angles(frames, groups)
     expected = [[0, 0, 60, 90], [0, 0, 120, 180], [60, 120, 0, 0], [90, 180, 0, 0]]
     expected = np.array(expected, float)
