@@ -6,26 +6,36 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from rotdis import losses, stretch
+from rotdis.config import base_config
 from rotdis.geometry import resample, so3
+from rotdis.models.pose import PosePosterior
 from rotdis.models.rotation_vae import POSE_NETWORKS, Code, RotationVAE
 
 Metrics = dict[str, Float[Array, ""]]
-# The metrics that are terms of the loss; each model has some of them.
-TERMS = (
-    "reconstruction",
-    "kl",
-    "pose_kl",
-    "first_equivariance",
-    "second_equivariance",
-    "equivariance",
-    "refinement",
-    "tilt",
-    "frame",
-    "alike",
-)
+
+
+def term_weights(config: ml_collections.ConfigDict) -> dict[str, float]:
+    """Returns what each term counts in the objective, a weighted sum; a model has some of them."""
+    loss = config.loss
+    pair = loss.equivariance_weight / loss.concentration
+    return {
+        "reconstruction": 1.0,
+        "kl": loss.kl_weight,
+        "pose_kl": loss.kl_weight,
+        "tilt": loss.tilt_weight,
+        "first_equivariance": pair,
+        "second_equivariance": pair,
+        "equivariance": pair,
+        "refinement": loss.equivariance_weight / loss.refinement_concentration,
+        "frame": pair,
+        "alike": loss.alike_weight,
+    }
+
+
+TERMS = tuple(term_weights(base_config()))
 
 _product = functools.partial(jnp.matmul, precision="highest")
 
@@ -63,11 +73,11 @@ def loss_and_metrics(
     alike: Float[Array, "b k"] | None = None,
     axis: str | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Returns the objective, a mean over examples and their two views, and its terms.
+    """Returns the objective and its terms, means over examples and their two views.
 
-    With a pose network each view is decoded from the OTHER view's code, so that the code cannot
-    hold the pose, and the relative rotation of the two views, which is known since we applied it,
-    ties their poses together.
+    It is their sum, weighed by `term_weights`. With a pose network each view is decoded from the
+    OTHER view's code, so that the code cannot hold the pose, and the relative rotation of the two
+    views, which is known since we applied it, ties their poses together.
 
     Args:
         params: of the model.
@@ -109,61 +119,78 @@ def loss_and_metrics(
         z = jnp.roll(z, count, axis=0)
     logits = model.apply({"params": params}, z, code.rotation, method="decode")
 
-    reconstruction = jnp.mean(jax.vmap(losses.bernoulli_nll)(logits, both))
-    kl = jnp.mean(jax.vmap(losses.gaussian_kl)(code.z_mean, code.z_logvar))
-    loss = reconstruction + config.loss.kl_weight * kl
     metrics = {
-        "reconstruction": reconstruction,
-        "kl": kl,
+        "reconstruction": jnp.mean(jax.vmap(losses.bernoulli_nll)(logits, both)),
+        "kl": jnp.mean(jax.vmap(losses.gaussian_kl)(code.z_mean, code.z_logvar)),
         "sse": jnp.mean(jnp.sum((jax.nn.sigmoid(logits) - both) ** 2, axis=(1, 2, 3))),
     }
     if code.posterior is not None:
-        # View 1 turned into view 2, and the reverse: R_2 should be Q_2 Q_1^T R_1.
-        relative = _product(turns[::-1], jnp.swapaxes(turns, -1, -2))
-        rotation = code.rotation.reshape(2, count, 3, 3)
-        targets = jax.lax.stop_gradient(_product(relative, rotation)[::-1]).reshape(-1, 3, 3)
-        pose_kl = jnp.mean(jax.vmap(losses.uniform_kl)(code.posterior.log_weights))
-        loss += config.loss.kl_weight * pose_kl
-        tilt = jnp.mean(jax.vmap(losses.tilt)(canonical))
-        loss += config.loss.tilt_weight * tilt
-        weight, concentration = config.loss.equivariance_weight, config.loss.concentration
-        earlier = ("first_equivariance", "second_equivariance")[: len(code.earlier)]
-        for name, posterior in zip(
-            (*earlier, "equivariance"), (*code.earlier, code.posterior), strict=True
-        ):
-            metrics[name] = jnp.mean(
-                jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
-                    posterior.log_weights, posterior.rotations, targets, concentration
-                )
-            )
-            loss += weight / concentration * metrics[name]
-        refinement = jnp.mean(
-            jax.vmap(losses.rotation_nll, in_axes=(0, 0, None))(
-                code.rotation, targets, config.loss.refinement_concentration
-            )
-        )
-        loss += weight / config.loss.refinement_concentration * refinement
-        angles = jnp.rad2deg(so3.geodesic_distance(code.rotation, targets))
-        weights = jnp.exp(code.posterior.log_weights)
+        metrics |= _pose_terms(code, turns, config)
+        metrics["tilt"] = jnp.mean(jax.vmap(losses.tilt)(canonical))
         if frames is not None:
-            known = jnp.any(frames != 0, axis=(-2, -1))
-            wanted = _product(turns, frames).reshape(-1, 3, 3)
-            found, more = _frame_terms(code, wanted, jnp.tile(known, 2), concentration)
-            loss += weight / concentration * found
-            metrics |= more
+            metrics |= _frame_terms(code, turns, frames, config)
         if alike is not None:
             metrics["alike"] = _neighbours_nll(code.z_mean.reshape(2, count, -1), alike, axis)
-            loss += config.loss.alike_weight * metrics["alike"]
-        metrics |= {
-            "pose_kl": pose_kl,
-            "tilt": tilt,
-            "refinement": refinement,
-            "pair_acc15": jnp.mean(angles < 15),
-            "pose_perplexity": jnp.mean(
-                jnp.exp(-jnp.sum(weights * code.posterior.log_weights, axis=1))
-            ),
-        }
+    weights = term_weights(config)
+    loss = sum(weights[name] * metrics[name] for name in weights if name in metrics)
     return loss, metrics | {"loss": loss}
+
+
+def _pose_terms(
+    code: Code, turns: Float[Array, "2 b 3 3"], config: ml_collections.ConfigDict
+) -> Metrics:
+    """Returns what ties the poses of two views to their relative rotation, and how well it does."""
+    # View 1 turned into view 2, and the reverse: R_2 should be Q_2 Q_1^T R_1.
+    relative = _product(turns[::-1], jnp.swapaxes(turns, -1, -2))
+    other = code.rotation.reshape(turns.shape)
+    targets = jax.lax.stop_gradient(_product(relative, other)[::-1]).reshape(-1, 3, 3)
+    earlier = ("first_equivariance", "second_equivariance")[: len(code.earlier)]
+    posteriors = zip((*earlier, "equivariance"), (*code.earlier, code.posterior), strict=True)
+    refinement = jax.vmap(losses.rotation_nll, in_axes=(0, 0, None))(
+        code.rotation, targets, config.loss.refinement_concentration
+    )
+    angles = jnp.rad2deg(so3.geodesic_distance(code.rotation, targets))
+    log_weights = code.posterior.log_weights
+    entropy = -jnp.sum(jnp.exp(log_weights) * log_weights, axis=1)
+    return {
+        "pose_kl": jnp.mean(jax.vmap(losses.uniform_kl)(log_weights)),
+        **{
+            name: jnp.mean(_mixtures_nll(posterior, targets, config.loss.concentration))
+            for name, posterior in posteriors
+        },
+        "refinement": jnp.mean(refinement),
+        "pair_acc15": jnp.mean(angles < 15),
+        "pose_perplexity": jnp.mean(jnp.exp(entropy)),
+    }
+
+
+def _frame_terms(
+    code: Code,
+    turns: Float[Array, "2 b 3 3"],
+    frames: Float[Array, "b 3 3"],
+    config: ml_collections.ConfigDict,
+) -> Metrics:
+    """Returns the negative log-likelihood of the frames that are known, and how many are met."""
+    known = jnp.tile(jnp.any(frames != 0, axis=(-2, -1)), 2)
+    wanted = _product(turns, frames).reshape(-1, 3, 3)
+
+    def mean(values):
+        return jnp.mean(jnp.where(known, values, 0))
+
+    nll = sum(
+        mean(_mixtures_nll(posterior, wanted, config.loss.concentration))
+        for posterior in (*code.earlier, code.posterior)
+    )
+    met = so3.geodesic_distance(code.rotation, wanted) < jnp.deg2rad(15)
+    return {"frame": nll, "frame_acc15": mean(met)}
+
+
+def _mixtures_nll(
+    posterior: PosePosterior, rotations: Float[Array, "b 3 3"], concentration: float
+) -> Float[Array, " b"]:
+    return jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
+        posterior.log_weights, posterior.rotations, rotations, concentration
+    )
 
 
 def _neighbours_nll(
@@ -186,23 +213,3 @@ def _neighbours_nll(
             squares, alikeness, counted, codes.shape[-1]
         )
     )
-
-
-def _frame_terms(
-    code: Code, wanted: Float[Array, "b 3 3"], known: Bool[Array, " b"], concentration: float
-) -> tuple[Float[Array, ""], Metrics]:
-    """Returns the negative log-likelihood of the frames that are known, and how many are met."""
-
-    def mean(values):
-        return jnp.mean(jnp.where(known, values, 0))
-
-    nll = sum(
-        mean(
-            jax.vmap(losses.mixture_nll, in_axes=(0, 0, 0, None))(
-                posterior.log_weights, posterior.rotations, wanted, concentration
-            )
-        )
-        for posterior in (*code.earlier, code.posterior)
-    )
-    met = so3.geodesic_distance(code.rotation, wanted) < jnp.deg2rad(15)
-    return nll, {"frame": nll, "frame_acc15": mean(met)}

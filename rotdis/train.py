@@ -131,11 +131,17 @@ def _trained(config: ml_collections.ConfigDict) -> optax.Params:
     source = config.train.start_from
     try:
         model = inference.load(source)
-        if not model.config.pose.frame_width:  # one that is to be learned on top of it
+        lacking = not model.config.pose.frame_width  # it may be learned on top of the others
+        if lacking:
             model.config.pose.frame_width = config.pose.frame_width
         run_folder.check_same_model(source, model.config, config)
     except CheckpointError as error:
         raise CheckpointError(f"config.train.start_from: {error}") from error
+    if lacking and config.pose.frame_width and distributed.is_first():
+        print(
+            f"train: {source} lacks the network of config.pose.frame_width, which begins with "
+            "random parameters and learns where frames are found (config.frames.synchronize_at)"
+        )
     return model.params
 
 

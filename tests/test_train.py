@@ -221,7 +221,7 @@ def test_the_first_signal_asks_and_the_second_acts():
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_run_starts_from_a_trained_model(finished, tmp_path, monkeypatch):
+def test_a_run_starts_from_a_trained_model(finished, tmp_path, monkeypatch, capsys):
     config, trained = finished
     shutil.copytree(trained, tmp_path / "first")
     first = _restore(config, tmp_path / "first")
@@ -238,9 +238,11 @@ def test_a_run_starts_from_a_trained_model(finished, tmp_path, monkeypatch):
     assert int(begun[1].step) == 8
     with pytest.raises(CheckpointError, match="train.start_from"):
         train.train(_change(second, train__start_from=""), tmp_path / "second")
+    assert "random parameters" not in capsys.readouterr().out
     # It may lack the network that decides last, which is learned on top of it then.
     third = _change(config, train__start_from=str(trained), pose__frame_width=8)
     train.train(third, tmp_path / "third")
+    assert f"train: {trained} lacks the network of" in capsys.readouterr().out
     assert begun[2].params.keys() == first.params.keys() | {"frame"}
     jax.tree.map(np.testing.assert_array_equal, begun[2].params["pose"], first.ema_params["pose"])
 
