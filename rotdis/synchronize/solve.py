@@ -3,23 +3,21 @@
 This is synchronization over a group (Singer, "Angular synchronization by eigenvectors and
 semidefinite programming", 2011) for the finite group of the cube's 24 rotations, and with a whole
 vector of scores on each pair instead of one measured rotation, since a pair of similar parts often
-fits nearly as well in several ways. Clusters of objects are merged greedily, as in average-linkage
-clustering, each time by the rotation on which the pairs between the two clusters agree best; then
-objects are turned one by one, at first with some randomness that cools down (Geman and Geman,
-"Stochastic Relaxation, Gibbs Distributions, and the Bayesian Restoration of Images", 1984), since
-merging is easily misled by the first few pairs.
+fits nearly as well in several ways. Objects are turned one by one, at first with some randomness
+that cools down (Geman and Geman, "Stochastic Relaxation, Gibbs Distributions, and the Bayesian
+Restoration of Images", 1984), and whole clusters of them at once (`clusters`), in turns until
+neither gains.
 """
-
-import heapq
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from rotdis.synchronize import clusters
 from rotdis.synchronize.pairs import group_tables
 
 _SWEEPS = 30  # at most, over all objects
-_RESTARTS = 4  # annealed ones, of each start
+_RESTARTS = 4  # annealed ones
 _HEAT = 0.6  # of an object's typical total score, where annealing begins
 _COOLING = 30  # sweeps of annealing
 
@@ -34,16 +32,14 @@ def solve(
     """Returns a rotation of the cube for each object, under which the pairs agree best.
 
     Maximizes the sum over pairs (i, j) of scores[g], g = inverse(g_j) g_i, and of what it counts to
-    stay. Starts from no rotation at all and from merged clusters, improves both a few times, and
-    keeps the best; so it is never worse than leaving all objects as they are. The same input gives
-    the same answer.
+    stay. Starts from no rotation at all, a few times, and keeps the best; so it is never worse than
+    leaving all objects as they are. The same input gives the same answer.
 
     Args:
         number: N, of objects.
         edges: pairs (i, j), each once.
         scores: how well rotate(i, g) fits j, for g of `so3.cube_group`.
-        inertia: what it counts, for each pair of an object, to leave the object as it is; with
-            any, merged clusters, which turn most objects, are no start.
+        inertia: what it counts, for each pair of an object, to leave the object as it is.
 
     Returns:
         Indices into `so3.cube_group`, and the number of each object's connected component. What
@@ -53,19 +49,16 @@ def solve(
     neighbours = _neighbours(number, edges, scores)
     links = sparse.coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(number, number))
     component = sparse.csgraph.connected_components(links, directed=False)[1]
-    starts = [np.zeros(number, int)]
-    if not inertia:
-        starts.append(_merge(number, edges, scores))
     stay = inertia * np.bincount(edges.reshape(-1), minlength=number)
-    best, best_score = starts[0], -np.inf
+    best, best_score = np.zeros(number, int), -np.inf
     heat = _HEAT * scores.std() * np.sqrt(2 * len(edges) / number) if len(edges) else 0.0
-    for start in starts:
-        for seed in (None, *range(_RESTARTS)):
-            begun = start if seed is None else _anneal(start, neighbours, stay, heat, seed)
-            assignment = _improve(begun, neighbours, stay)
-            score = objective(assignment, edges, scores) + stay[assignment == 0].sum()
-            if score > best_score + 1e-6:
-                best, best_score = assignment, score
+    for seed in (None, *range(_RESTARTS)):
+        begun = np.zeros(number, int)
+        if seed is not None:
+            begun = _anneal(begun, neighbours, stay, heat, seed)
+        assignment, score = _settled(begun, neighbours, edges, scores, stay)
+        if score > best_score + 1e-6:
+            best, best_score = assignment, score
     return _least_turned(best, component), component
 
 
@@ -78,6 +71,24 @@ def objective(
     products, inverse = group_tables()
     relative = products[inverse[assignment[edges[:, 1]]], assignment[edges[:, 0]]]
     return float(scores[np.arange(len(edges)), relative].sum())
+
+
+def _settled(
+    start: Int[np.ndarray, " n"],
+    neighbours: list,
+    edges: Int[np.ndarray, "e 2"],
+    scores: Float[np.ndarray, "e 24"],
+    stay: Float[np.ndarray, " n"],
+) -> tuple[Int[np.ndarray, " n"], float]:
+    """Turns objects and clusters in turns, until neither gains; returns what that gives, too."""
+    assignment, score = start, -np.inf
+    for _ in range(_SWEEPS):
+        improved = _improve(assignment, neighbours, stay)
+        reached = objective(improved, edges, scores) + stay[improved == 0].sum()
+        if reached <= score + 1e-6:
+            break
+        assignment, score = clusters.turn(improved, edges, scores, stay), reached
+    return improved, reached
 
 
 def _neighbours(number, edges, scores) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -156,40 +167,3 @@ def _least_turned(
         commonest = np.bincount(assignment[own], minlength=24).argmax()
         result[own] = products[inverse[commonest], assignment[own]]
     return result
-
-
-def _merge(number, edges, scores) -> Int[np.ndarray, " n"]:
-    products, inverse = group_tables()
-    assignment = np.zeros(number, int)
-    members = {i: [i] for i in range(number)}
-    # between[a][b]: sum over pairs of the scores of turning cluster a onto b; and their number
-    between: dict[int, dict[int, tuple[np.ndarray, int]]] = {i: {} for i in range(number)}
-    for (i, j), score in zip(edges.tolist(), np.asarray(scores, np.float64), strict=True):
-        between[i][j] = (score, 1)
-        between[j][i] = (score[inverse], 1)
-    queue = [(-between[i][j][0].max(), i, j, 1, 1) for i, j in edges.tolist()]
-    heapq.heapify(queue)
-    while queue:
-        _, a, b, size_a, size_b = heapq.heappop(queue)
-        if len(members.get(a, ())) != size_a or len(members.get(b, ())) != size_b:
-            continue  # one of them has been merged since
-        if size_a > size_b:
-            a, b = b, a
-        total, _ = between[a].pop(b)
-        del between[b][a]
-        turn = int(total.argmax())
-        assignment[members[a]] = products[turn, assignment[members[a]]]
-        members[b] += members.pop(a)
-        for other, (values, count) in between.pop(a).items():
-            del between[other][a]
-            # a stands turned by `turn` now: h of the new a is h * turn of the old one
-            values = values[products[:, turn]]
-            if other in between[b]:
-                old, old_count = between[b][other]
-                values, count = values + old, count + old_count
-            between[b][other] = (values, count)
-            between[other][b] = (values[inverse], count)
-        for other, (values, count) in between[b].items():
-            entry = (-values.max() / count, b, other, len(members[b]), len(members[other]))
-            heapq.heappush(queue, entry)
-    return assignment
