@@ -18,7 +18,7 @@ _SLOW = ("encoding",)  # only where asked for: it searches poses
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file(
-    "config", None, "The configuration whose step is timed [that of configs/modelnet.py]."
+    "config", None, "The configuration whose step is timed [the defaults of rotdis/config.py]."
 )
 flags.DEFINE_list(
     "only",

@@ -167,7 +167,9 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", None, "What is trained [configs/modelnet.py].")
+    config_flags.DEFINE_config_file(
+        "config", None, "What is trained [the defaults of rotdis/config.py]."
+    )
     flags.DEFINE_integer("per_device", 16, "Objects of a step on each device.", 1)
     flags.DEFINE_float(
         "achieved", 0.1, "The share of a device's operations that the step gets.", 0.0, 1.0
