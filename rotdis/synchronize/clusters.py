@@ -1,9 +1,9 @@
 """Whole clusters of objects turned at once, where the pairs that lead out of them agree on it.
 
 Objects that agree with each other hold every one of themselves in place, however many pairs to
-others disagree, and no turning of single objects leads out of that, at no temperature. So, as
-Swendsen and Wang did for spins ("Nonuniversal critical dynamics in Monte Carlo simulations", 1987),
-clusters are turned as one; here all those of a hierarchy of average linkage, from small to large.
+others disagree, and annealing single objects hardly leads out of that. So, as Swendsen and Wang did
+for spins ("Nonuniversal critical dynamics in Monte Carlo simulations", 1987), clusters are turned
+as one; here all those of a hierarchy of average linkage, from small to large.
 """
 
 import heapq

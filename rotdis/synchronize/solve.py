@@ -56,7 +56,7 @@ def solve(
         begun = np.zeros(number, int)
         if seed is not None:
             begun = _anneal(begun, neighbours, stay, heat, seed)
-        assignment, score = _settled(begun, neighbours, edges, scores, stay)
+        assignment, score = _local_optimum(begun, neighbours, edges, scores, stay)
         if score > best_score + 1e-6:
             best, best_score = assignment, score
     return _least_turned(best, component), component
@@ -73,7 +73,7 @@ def objective(
     return float(scores[np.arange(len(edges)), relative].sum())
 
 
-def _settled(
+def _local_optimum(
     start: Int[np.ndarray, " n"],
     neighbours: list,
     edges: Int[np.ndarray, "e 2"],
