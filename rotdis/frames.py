@@ -33,8 +33,8 @@ _BATCH = 32  # objects at a time
 _STEPS, _RATE = 25, 0.05  # of Adam, in radians, on an object's tilt
 # What it counts, per comparison, to leave an object as it is; a clearly worse rotation costs 0.5.
 # Of answers on which nearly as many comparisons agree, the network learns the one sooner that turns
-# fewer objects. Chosen on ModelNet10's training split among 0, 0.05 and 0.1 (docs/frames.md).
-_INERTIA = 0.05
+# fewer objects. Chosen on ModelNet10's training split among 0 to 0.05 (docs/frames.md).
+_INERTIA = 0.03
 
 
 class Synchronizer:
