@@ -20,8 +20,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import optax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 from orbax.checkpoint import checkpoint_managers
 
 from rotdis import intact, run_folder
@@ -32,6 +35,7 @@ BEST_METRIC = "reconstruction/iou"
 
 _DELETED = "deleted"
 _UNLOGGED = "unlogged.json"
+_STEP = jax.ShapeDtypeStruct((), jnp.int32)
 _DATED = "_CHECKPOINT_METADATA"  # gets the time after the checksums
 
 
@@ -133,28 +137,58 @@ class Checkpoints:
             step: which checkpoint.
 
         Raises:
-            CheckpointError: there is none, or it is damaged.
+            CheckpointError: there is none, it is damaged, or another version of rotdis wrote it.
         """
+        fields = _abstract(_fields(template), mesh)
+        return template.replace(**self._read(step, fields, ocp.args.StandardRestore(fields)))
+
+    def restore_averaged(
+        self, template: optax.Params, mesh: Mesh, step: int | None = None
+    ) -> tuple[optax.Params, int]:
+        """Restores a checkpoint's averaged parameters alone, and its step.
+
+        What else it holds is of the training, which may have changed since. Arguments and errors
+        as in `restore`.
+        """
+        fields = {"ema_params": _abstract(template, mesh), "step": _abstract(_STEP, mesh)}
+        as_placed = ocp.checkpoint_utils.construct_restore_args(fields)
+        some = ocp.args.PyTreeRestore(item=fields, restore_args=as_placed, partial_restore=True)
+        restored = self._read(step, fields, some)
+        return restored["ema_params"], int(restored["step"])
+
+    def _read(
+        self, step: int | None, fields: dict[str, PyTree], how: ocp.args.CheckpointArgs
+    ) -> dict[str, PyTree]:
         step = self.latest_step() if step is None else step
         if step is None:
             raise CheckpointError(
                 f"{self._manager.directory}: holds no checkpoint; train first "
                 "(python -m rotdis.main --mode=train with the same --workdir)"
             )
-        sharding = NamedSharding(mesh, PartitionSpec())
-        abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-            _fields(template),
-        )
         self._check(step)
         try:
-            restored = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            self._check_version(step, fields)
+            restored = self._manager.restore(step, args=how)
+        except CheckpointError:
+            raise
         except Exception as error:  # Orbax raises whatever its storage layers raise
             raise self._damaged(step, _reason(error)) from error
-        state = template.replace(**restored)
-        if int(state.step) != step:
-            raise self._damaged(step, f"it holds step {int(state.step)}")
-        return state
+        if int(restored["step"]) != step:
+            raise self._damaged(step, f"it holds step {int(restored['step'])}")
+        return restored
+
+    def _check_version(self, step: int, fields: dict[str, PyTree]) -> None:
+        """Raises where a checkpoint does not hold arrays of the names and shapes of `fields`."""
+        folder = self._directory / str(step)
+        saved = _shapes(ocp.StandardCheckpointHandler().metadata(folder / "default"))
+        for name, shape in _shapes(fields).items():
+            if saved.get(name) != shape:
+                found = f"is {saved[name]}" if name in saved else "is missing"
+                raise CheckpointError(
+                    f"{folder}: another version of rotdis wrote it: {name} {found}, and would be "
+                    f"{shape} now; go on with that version, or begin in a new --workdir, from its "
+                    f"parameters by --config.train.start_from={self._workdir}"
+                )
 
     def unlogged(self, step: int) -> list[dict[str, float]]:
         """Returns what `save` was given as such with a step that has been restored."""
@@ -231,6 +265,22 @@ class Checkpoints:
             f"{self._directory}: the checkpoint of step {self._saving} cannot be written "
             f"({reason}); {before}. Mend that, and the same command goes on from there"
         )
+
+
+def _abstract(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Returns shapes and types in place of arrays, to be on every device of `mesh`."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+    )
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of every array, by its path; of tuples and records as Orbax keeps them."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in leaves
+    }
 
 
 def _fields(state: TrainState) -> dict[str, object]:

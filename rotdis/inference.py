@@ -201,7 +201,9 @@ def restore(run: str | Path) -> tuple[ml_collections.ConfigDict, optax.Params, i
         mesh = jax.make_mesh(
             (1,), (AXIS,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:1]
         )
-        state = checkpoints.restore(template, mesh, checkpoints.best_step())
+        params, step = checkpoints.restore_averaged(
+            template.ema_params, mesh, checkpoints.best_step()
+        )
     finally:
         checkpoints.close()
-    return config, state.ema_params, int(state.step)
+    return config, params, step

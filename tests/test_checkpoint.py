@@ -119,6 +119,25 @@ def test_a_damaged_checkpoint_is_named_and_the_one_to_go_on_from(state, saved, t
         _restore(workdir, state)
 
 
+def test_a_checkpoint_of_another_version_is_not_said_to_be_damaged(state, saved):
+    count = len(state.frames)
+    told = (
+        rf"another version .*: frames is \({count}, 3, 3\), .* \({count - 1}, 3, 3\) now; .*from="
+    )
+    with pytest.raises(CheckpointError, match=told):
+        _restore(saved, state.replace(frames=state.frames[:-1]))
+    with pytest.raises(CheckpointError, match=rf"alike is missing, and would be \({count}, 2\)"):
+        _restore(saved, state.replace(alike=np.zeros((count, 2))))
+
+
+def test_averaged_parameters_are_restored_without_the_rest(state, saved):
+    checkpoints = checkpoint.Checkpoints(saved, read_only=True)
+    params, number = checkpoints.restore_averaged(state.ema_params, _mesh(1))
+    checkpoints.close()
+    assert number == 2
+    jax.tree.map(np.testing.assert_array_equal, params, state.ema_params)
+
+
 def test_a_checkpoint_of_before_there_were_checksums_is_restored(state, saved, tmp_path):
     workdir = shutil.copytree(saved, tmp_path / "run")
     (workdir / "checkpoints" / "2" / intact.NAME).unlink()
