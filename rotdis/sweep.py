@@ -47,9 +47,14 @@ class Row:
             VAE is no better than the rotated one, so that there is no gap.
         iou: of the reconstruction.
         nn1_accuracy: 1-nearest-neighbour accuracy of the code.
-        pair_median_deg: of the relative rotation of two views, degrees; NaN for plain VAEs.
+        linear_probe_accuracy: of a linear classifier on the code.
+        pair_median_deg: of the relative rotation of two views, degrees. (Plain VAEs infer none, the
+            identity: of turned objects theirs is that of chance.)
+        pair_acc30: the share of pairs of views whose error is below 30 degrees.
         seconds_per_step: median over the run.
         seconds_per_object: to encode one of a batch of 32, measured here.
+        encoding_ratio: that over the median of the sweep's plain VAEs; NaN where there is none. (Of
+            one network, single plain VAEs differ by up to a half.)
     """
 
     rotations: str
@@ -60,9 +65,12 @@ class Row:
     gap_closed: float
     iou: float
     nn1_accuracy: float
+    linear_probe_accuracy: float
     pair_median_deg: float
+    pair_acc30: float
     seconds_per_step: float
     seconds_per_object: float
+    encoding_ratio: float = np.nan
 
 
 def collect(folder: str | Path) -> list[Row]:
@@ -78,6 +86,7 @@ def collect(folder: str | Path) -> list[Row]:
     for row, seconds in zip(rows, _seconds_per_object(runs), strict=True):
         row.seconds_per_object = seconds
     _fill_in_gaps(rows)
+    _fill_in_encoding_ratios(rows)
     return sorted(rows, key=lambda row: (row.rotations, row.latent_size, row.method, row.seed))
 
 
@@ -97,7 +106,9 @@ def _row(run: Path) -> Row:
         gap_closed=np.nan,
         iou=metrics["reconstruction/iou"],
         nn1_accuracy=metrics["latent/nn1_accuracy"],
+        linear_probe_accuracy=metrics["latent/linear_probe_accuracy"],
         pair_median_deg=metrics.get("pose/pair_median_deg", np.nan),
+        pair_acc30=metrics.get("pose/pair_acc30", np.nan),
         seconds_per_step=float(2 * config.train.batch_size / np.median(speed)),
         seconds_per_object=np.nan,
     )
@@ -128,6 +139,13 @@ def _fill_in_gaps(rows: Iterable[Row]) -> None:
         rotated, aligned = sse("rotated VAE", row.rotations, row), sse("aligned VAE", "none", row)
         if rotated > aligned:
             row.gap_closed = (rotated - row.sse) / (rotated - aligned)
+
+
+def _fill_in_encoding_ratios(rows: Iterable[Row]) -> None:
+    plain = [row.seconds_per_object for row in rows if row.method.endswith("VAE")]
+    if plain:
+        for row in rows:
+            row.encoding_ratio = float(row.seconds_per_object / np.median(plain))
 
 
 def _cell(row: Row) -> tuple[str, str, int, int]:
@@ -180,12 +198,13 @@ def main() -> None:
     except RotdisError as error:
         print(f"rotdis: {error}", file=sys.stderr)
         sys.exit(2)
-    print("rotations latent seed method       SSE     gap closed  s/step   s/object")
+    print("rotations latent seed method       SSE     gap closed  s/step  ms/object  of plain")
     for r in rows:
         closed = "-" if np.isnan(r.gap_closed) else f"{r.gap_closed:.0%}"
         print(
             f"{r.rotations:<9} {r.latent_size:>6} {r.seed:>4} {r.method:<12} {r.sse:<7.2f} "
-            f"{closed:>10} {r.seconds_per_step:>8.3f} {r.seconds_per_object:>9.5f}"
+            f"{closed:>10} {r.seconds_per_step:>7.3f} {1000 * r.seconds_per_object:>10.2f} "
+            f"{r.encoding_ratio:>8.1f}x"
         )
     write_csv(rows, folder / "sweep.csv")
     plot(rows, folder / "sweep.png")

@@ -29,6 +29,7 @@ def folder(tmp_path_factory):
             writer.write_scalars(number + 1, {"speed/views_per_second": speed})
         writer.close()
         metrics = {"reconstruction/sse": sse, "reconstruction/iou": 0.5, "latent/nn1_accuracy": 0.9}
+        metrics["latent/linear_probe_accuracy"] = 0.8
         (run / "metrics.json").write_text(json.dumps(metrics))
     (folder / "so3,search,4,0").mkdir()
     return folder
@@ -51,7 +52,10 @@ def test_what_is_no_cell_is_told(cell):
 
 def test_finished_runs_become_rows_and_a_plot(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["sweep", str(folder)])
-    monkeypatch.setattr(sweep, "_seconds_per_object", lambda runs: [0.5] * len(runs))
+    seconds = {cell: 1.5 if "mixture" in cell else 0.5 for cell in SSE}
+    monkeypatch.setattr(
+        sweep, "_seconds_per_object", lambda runs: [seconds[run.name] for run in runs]
+    )
     sweep.main()
     with (folder / "sweep.csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
@@ -59,7 +63,8 @@ def test_finished_runs_become_rows_and_a_plot(folder, monkeypatch, capsys):
     assert float(rows["mixture"]["gap_closed"]) == pytest.approx(0.9)
     assert float(rows["rotated VAE"]["gap_closed"]) == 0
     assert float(rows["mixture"]["seconds_per_step"]) == 2  # 2 x 32 views at 32 a second
-    assert all(float(row["seconds_per_object"]) == 0.5 for row in rows.values())
+    assert float(rows["mixture"]["seconds_per_object"]) == 1.5
+    assert float(rows["mixture"]["encoding_ratio"]) == pytest.approx(3)
     assert "90%" in capsys.readouterr().out
     pixels = np.asarray(Image.open(folder / "sweep.png"))
     assert pixels.min() < 100 < 250 < pixels.max()
@@ -89,8 +94,21 @@ def test_where_turning_costs_nothing_there_is_no_gap():
     assert all(np.isnan(row.gap_closed) for row in rows)
 
 
-def _row(rotations, method, sse):
-    return sweep.Row(rotations, method, 8, 0, sse, np.nan, 0.5, 0.9, 3.0, 1.0, 0.1)
+def test_encoding_is_compared_with_the_median_of_the_plain_models():
+    rows = [_row("so3", "mixture", 12.0, seconds=0.6)]
+    rows += [_row("so3", "rotated VAE", 9.0, seconds=seconds) for seconds in (0.1, 0.2, 0.9)]
+    sweep._fill_in_encoding_ratios(rows)
+    assert [row.encoding_ratio for row in rows] == pytest.approx([3, 0.5, 1, 4.5])
+
+
+def test_without_a_plain_model_the_cost_of_encoding_is_compared_with_nothing():
+    row = _row("so3", "mixture", sse=12.0)
+    sweep._fill_in_encoding_ratios([row])
+    assert np.isnan(row.encoding_ratio)
+
+
+def _row(rotations, method, sse, seconds=0.1):
+    return sweep.Row(rotations, method, 8, 0, sse, np.nan, 0.5, 0.9, 0.8, 3.0, 0.8, 1.0, seconds)
 
 
 def test_a_folder_without_finished_runs_is_told(tmp_path, monkeypatch, capsys):
