@@ -8,14 +8,10 @@ always kept, and the best ones by a validation metric besides.
 
 import contextlib
 import dataclasses
-import errno
-import functools
 import gc
 import json
 import logging
-import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -27,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 from orbax.checkpoint import checkpoint_managers
 
-from rotdis import intact, run_folder
+from rotdis import intact, run_folder, storage_errors
 from rotdis.errors import CheckpointError
 from rotdis.step import TrainState
 
@@ -70,8 +66,8 @@ class Checkpoints:
         self._unlogged: list[dict[str, float]] = []  # what is saved with it
         for step in run_folder.checkpoints(self._workdir):  # their metrics are read at once
             self._check(step, "metrics/")
-        logging.getLogger("absl").addFilter(_is_news)
-        _silence_stragglers()
+        logging.getLogger("absl").addFilter(storage_errors.is_news)
+        storage_errors.silence_stragglers()
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
@@ -167,28 +163,29 @@ class Checkpoints:
             )
         self._check(step)
         try:
-            self._check_version(step, fields)
-            restored = self._manager.restore(step, args=how)
-        except CheckpointError:
-            raise
+            difference = self._difference(step, fields)
+            restored = None if difference else self._manager.restore(step, args=how)
         except Exception as error:  # Orbax raises whatever its storage layers raise
-            raise self._damaged(step, _reason(error)) from error
+            raise self._damaged(step, storage_errors.reason(error)) from error
+        if difference:
+            raise CheckpointError(
+                f"{self._directory / str(step)}: another version of rotdis wrote it: {difference}; "
+                "go on with that version, or begin in a new --workdir, from its parameters by "
+                f"--config.train.start_from={self._workdir}"
+            )
         if int(restored["step"]) != step:
             raise self._damaged(step, f"it holds step {int(restored['step'])}")
         return restored
 
-    def _check_version(self, step: int, fields: dict[str, PyTree]) -> None:
-        """Raises where a checkpoint does not hold arrays of the names and shapes of `fields`."""
-        folder = self._directory / str(step)
-        saved = _shapes(ocp.StandardCheckpointHandler().metadata(folder / "default"))
+    def _difference(self, step: int, fields: dict[str, PyTree]) -> str | None:
+        """Returns which array of `fields` a checkpoint holds in another shape, or not at all."""
+        folder = self._directory / str(step) / "default"
+        saved = _shapes(ocp.StandardCheckpointHandler().metadata(folder))
         for name, shape in _shapes(fields).items():
             if saved.get(name) != shape:
                 found = f"is {saved[name]}" if name in saved else "is missing"
-                raise CheckpointError(
-                    f"{folder}: another version of rotdis wrote it: {name} {found}, and would be "
-                    f"{shape} now; go on with that version, or begin in a new --workdir, from its "
-                    f"parameters by --config.train.start_from={self._workdir}"
-                )
+                return f"{name} {found}, and would be {shape} now"
+        return None
 
     def unlogged(self, step: int) -> list[dict[str, float]]:
         """Returns what `save` was given as such with a step that has been restored."""
@@ -252,7 +249,7 @@ class Checkpoints:
             yield
             return
         except Exception as error:  # Orbax raises whatever its storage layers raise
-            reason = _reason(error)
+            reason = storage_errors.reason(error)
         # Outside of the handler: with that error go the unfinished writes that it holds, which at
         # the end of the process would complain one by one.
         self._closed = True
@@ -299,32 +296,3 @@ def _together() -> ocp.options.MultiprocessingOptions:
 def _by_itself() -> ocp.options.MultiprocessingOptions:
     me = jax.process_index()
     return ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of the log is not Orbax's: what it has to say is raised."""
-    return "orbax" not in record.pathname
-
-
-def _reason(error: Exception) -> str:
-    """Returns what an error says, in short: of a full disk the end of a long story matters."""
-    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
-        if os.strerror(code) in str(error):
-            return os.strerror(code)
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].strip()[:200]
-
-
-@functools.cache
-def _silence_stragglers() -> None:
-    """Keeps reads and writes that end after one has failed from printing that none waits for them.
-
-    They come from threads of the storage layer, whose errors nobody can catch.
-    """
-    previous = sys.unraisablehook
-
-    def without_stragglers(unraisable):
-        closed = str(unraisable.exc_value) == "Event loop is closed"
-        if not (closed and unraisable.exc_type is RuntimeError):
-            previous(unraisable)
-
-    sys.unraisablehook = without_stragglers

@@ -195,15 +195,13 @@ def restore(run: str | Path) -> tuple[ml_collections.ConfigDict, optax.Params, i
     config = compatibility.complete(run_folder.load_config(run).to_dict(), run)
     if not run_folder.holds_checkpoint(run):
         raise CheckpointError(f"{run}: holds no checkpoint yet; train it first (--mode=train)")
-    template = jax.eval_shape(lambda: init_state(rotation_vae.create(config), config))
+    template = jax.eval_shape(lambda: init_state(rotation_vae.create(config), config).ema_params)
     checkpoints = checkpoint.Checkpoints(run, read_only=True)
     try:
         mesh = jax.make_mesh(
             (1,), (AXIS,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:1]
         )
-        params, step = checkpoints.restore_averaged(
-            template.ema_params, mesh, checkpoints.best_step()
-        )
+        params, step = checkpoints.restore_averaged(template, mesh, checkpoints.best_step())
     finally:
         checkpoints.close()
     return config, params, step

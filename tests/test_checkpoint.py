@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType
 from tiny import tiny_config
 
-from rotdis import checkpoint, intact, run_folder, step
+from rotdis import checkpoint, inference, intact, run_folder, step
 from rotdis.errors import CheckpointError
 from rotdis.models import rotation_vae
 
@@ -130,10 +130,12 @@ def test_a_checkpoint_of_another_version_is_not_said_to_be_damaged(state, saved)
         _restore(saved, state.replace(alike=np.zeros((count, 2))))
 
 
-def test_averaged_parameters_are_restored_without_the_rest(state, saved):
-    checkpoints = checkpoint.Checkpoints(saved, read_only=True)
-    params, number = checkpoints.restore_averaged(state.ema_params, _mesh(1))
+def test_a_run_is_loaded_though_the_rest_of_its_state_has_other_shapes_now(state, tmp_path):
+    run_folder.save_config(tmp_path, tiny_config())
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    checkpoints.save(_at(state.replace(frames=state.frames[:-1], alike=np.ones((5, 2))), 2))
     checkpoints.close()
+    _, params, number = inference.restore(tmp_path)
     assert number == 2
     jax.tree.map(np.testing.assert_array_equal, params, state.ema_params)
 
