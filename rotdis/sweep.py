@@ -8,10 +8,10 @@ model takes to encode an object, and writes sweep.csv and sweep.png beside the r
 
 import argparse
 import csv
+import functools
 import io
 import json
 import sys
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from rotdis import atomic, inference, metric_writer, run_folder
+from rotdis.benchmark import timing
 from rotdis.errors import RotdisError
 
 _ENCODED = 32  # objects that are encoded to time it
@@ -53,8 +54,7 @@ class Row:
         pair_acc30: the share of pairs of views whose error is below 30 degrees.
         seconds_per_step: median over the run.
         seconds_per_object: to encode one of a batch of 32, measured here.
-        encoding_ratio: that over the median of the sweep's plain VAEs; NaN where there is none. (Of
-            one network, single plain VAEs differ by up to a half.)
+        encoding_ratio: that over the median of the sweep's plain VAEs; NaN where there is none.
     """
 
     rotations: str
@@ -107,31 +107,23 @@ def _row(run: Path) -> Row:
         iou=metrics["reconstruction/iou"],
         nn1_accuracy=metrics["latent/nn1_accuracy"],
         linear_probe_accuracy=metrics["latent/linear_probe_accuracy"],
-        pair_median_deg=metrics.get("pose/pair_median_deg", np.nan),
-        pair_acc30=metrics.get("pose/pair_acc30", np.nan),
+        pair_median_deg=metrics["pose/pair_median_deg"],
+        pair_acc30=metrics["pose/pair_acc30"],
         seconds_per_step=float(2 * config.train.batch_size / np.median(speed)),
         seconds_per_object=np.nan,
     )
 
 
 def _seconds_per_object(runs: list[Path]) -> list[float]:
-    """Times the runs in turns, so that what else the machine does meets all of them alike.
-
-    Each encodes once untimed before: the first call after a search's took twice as long.
-    """
     models = [inference.load_run(run) for run in runs]
     objects = np.random.default_rng(0).random((_ENCODED, *(models[0].resolution,) * 3), np.float32)
     objects = np.where(objects > 0.9, np.float32(1), np.float32(0))
-    for model in models:
-        model.encode(objects)  # compiles
-    seconds = np.zeros((_REPETITIONS, len(models)))
-    for repetition in seconds:
-        for index, model in enumerate(models):
-            model.encode(objects)
-            start = time.perf_counter()
-            model.encode(objects)
-            repetition[index] = (time.perf_counter() - start) / _ENCODED
-    return np.median(seconds, axis=0).tolist()
+    functions = {
+        run.name: functools.partial(model.encode, objects)
+        for run, model in zip(runs, models, strict=True)
+    }
+    times = timing.interleave(functions, seconds=0, min_rounds=_REPETITIONS, untimed=1)
+    return [times[run.name] / _ENCODED for run in runs]
 
 
 def _fill_in_gaps(rows: Iterable[Row]) -> None:

@@ -29,7 +29,8 @@ def folder(tmp_path_factory):
             writer.write_scalars(number + 1, {"speed/views_per_second": speed})
         writer.close()
         metrics = {"reconstruction/sse": sse, "reconstruction/iou": 0.5, "latent/nn1_accuracy": 0.9}
-        metrics["latent/linear_probe_accuracy"] = 0.8
+        metrics |= {"latent/linear_probe_accuracy": 0.8}
+        metrics |= {"pose/pair_median_deg": 3.0, "pose/pair_acc30": 0.7}
         (run / "metrics.json").write_text(json.dumps(metrics))
     (folder / "so3,search,4,0").mkdir()
     return folder
@@ -64,6 +65,7 @@ def test_finished_runs_become_rows_and_a_plot(folder, monkeypatch, capsys):
     assert float(rows["rotated VAE"]["gap_closed"]) == 0
     assert float(rows["mixture"]["seconds_per_step"]) == 2  # 2 x 32 views at 32 a second
     assert float(rows["mixture"]["seconds_per_object"]) == 1.5
+    assert float(rows["mixture"]["pair_acc30"]) == 0.7
     assert float(rows["mixture"]["encoding_ratio"]) == pytest.approx(3)
     assert "90%" in capsys.readouterr().out
     pixels = np.asarray(Image.open(folder / "sweep.png"))

@@ -36,5 +36,5 @@ def run(config: ml_collections.ConfigDict, seconds: float) -> dict[str, float]:
         model = Model(own, step.init_state(rotation_vae.create(own), own).params)
         functions[name] = functools.partial(model.encode, objects)
     # A search takes seconds to minutes: no more rounds than a median needs.
-    times = timing.interleave(functions, seconds, min_rounds=3)
+    times = timing.interleave(functions, seconds, min_rounds=3, untimed=1)
     return {name: each / BATCH for name, each in times.items()}

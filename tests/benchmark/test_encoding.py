@@ -18,7 +18,7 @@ def test_models_differ_in_how_they_find_a_pose_alone(monkeypatch):
         def encode(self, objects):
             return len(objects)
 
-    def called(functions, seconds, min_rounds):
+    def called(functions, seconds, min_rounds, untimed):
         return {name: float(function()) for name, function in functions.items()}
 
     state = types.SimpleNamespace(params={})

@@ -18,3 +18,15 @@ def test_functions_take_turns_and_their_medians_are_told_apart():
     assert calls[:4] == ["quick", "quick", "slow", "slow"]  # not timed
     assert calls[4:] == ["quick", "slow"] * 5
     assert 0.02 <= times["slow"] < 1 and times["quick"] < times["slow"]
+
+
+def test_calls_before_the_timed_ones_are_not_counted():
+    calls = []
+
+    def slow_at_first():  # after another function, as with caches that are cold
+        calls.append("this")
+        time.sleep(0.05 if calls[-2:-1] == ["other"] else 0.001)
+
+    functions = {"other": lambda: calls.append("other"), "this": slow_at_first}
+    assert timing.interleave(functions, 0.0)["this"] > 0.04
+    assert timing.interleave(functions, 0.0, untimed=1)["this"] < 0.04
