@@ -23,7 +23,9 @@ of paths without a jump, `latent/largest_step` and `pose/largest_slip_deg`, the 
 how large the largest was (`metrics.continuity`). And `Predictions.symmetries`, declared, and
 `own_symmetries`, each object's, for the category metrics up to either (`metrics.summary`).
 
-What needs rotated views is left out where the model is one of aligned data (`rotations="none"`).
+Where the model is one of aligned data (`rotations="none"`), what is learned from rotated views is
+left out: what z tells of the rotation and R of the class, `Predictions.overall`. Both views of an
+object are then the object itself, so that what compares them is perfect by itself.
 """
 
 import dataclasses
@@ -157,20 +159,23 @@ def _classification(
     if len(np.unique(labels)) < 2 or len(np.unique(objects.label)) < 2:
         return {}
 
-    def codes(split: VoxelSet, aligned: bool) -> Float[np.ndarray, "n l"]:
-        turns = np.broadcast_to(np.eye(3, dtype=np.float32), (len(split), 3, 3))
-        if not aligned:
-            rng = np.random.default_rng(seed)
-            turns = Rotation.random(len(split), rng=rng).as_matrix().astype(np.float32)
+    def codes(split: VoxelSet, turns: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n l"]:
         every = np.arange(len(split))
         return collect.encode_turned(model, split, every, turns, batch_size=batch_size).z_mean
 
+    def turned(split: VoxelSet, stream: int) -> Float[np.ndarray, "n l"]:
+        rng = np.random.default_rng((seed, stream))
+        return codes(split, Rotation.random(len(split), rng=rng).as_matrix().astype(np.float32))
+
+    def aligned(split: VoxelSet) -> Float[np.ndarray, "n l"]:
+        return codes(split, np.broadcast_to(np.eye(3, dtype=np.float32), (len(split), 3, 3)))
+
     learn, ask = {}, {}
-    learn["so3"] = learned.seen.z_mean if reuse else codes(learned.split, aligned=False)
-    ask["so3"] = predictions.z_mean[:, 0] if reuse else codes(objects, aligned=False)
+    learn["so3"] = learned.seen.z_mean if reuse else turned(learned.split, collect.TRAIN)
+    ask["so3"] = predictions.z_mean[:, 0] if reuse else turned(objects, collect.TEST)
     protocols = [("so3", "so3")]
     if predictions.aligned:
-        learn["aligned"], ask["aligned"] = codes(learned.split, True), codes(objects, True)
+        learn["aligned"], ask["aligned"] = aligned(learned.split), aligned(objects)
         protocols += [("aligned", "aligned"), ("aligned", "so3")]
     measured = {}
     for a, b in protocols:

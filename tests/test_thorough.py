@@ -184,6 +184,24 @@ def test_what_needs_turned_views_is_left_out_for_aligned_data(test, train):
     assert "latent/nn1_accuracy_so3_so3" in metrics
 
 
+@pytest.mark.parametrize("rotations", ["none", "cube"])
+def test_test_and_training_objects_are_turned_by_rotations_of_their_own(
+    test, train, rotations, monkeypatch
+):
+    seen, encode_turned = [], thorough.collect.encode_turned
+
+    def spy(model, split, index, turns, **options):
+        seen.append(turns)
+        return encode_turned(model, split, index, turns, **options)
+
+    monkeypatch.setattr(thorough.collect, "encode_turned", spy)
+    run(Mute(), test, train, rotations=rotations)
+    learn, ask = seen[:2]
+    assert (len(learn), len(ask)) == (len(train), len(test))
+    every = np.concatenate([learn, ask]).reshape(-1, 9)
+    assert len(np.unique(every, axis=0)) == len(every)
+
+
 def test_turns_of_the_cube_are_enough(test, train):
     metrics = run(Mute(), test, train, rotations="cube").metrics
     assert metrics["latent/factorvae"] == pytest.approx(1 / 3)
