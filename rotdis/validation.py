@@ -22,12 +22,12 @@ class Validator:
             return None
         return distributed.on_first(lambda: self._evaluate(done, state))
 
-    def _evaluate(self, done: int, state: TrainState) -> dict[str, float]:
+    def _evaluate(self, done: int, state: TrainState) -> dict[str, float] | None:
         params = jax.tree.map(lambda leaf: leaf.addressable_data(0), state.ema_params)
         if self._model is None:
             self._model = Model(self._config, params)
         self._model.params = params
-        metrics, _ = evaluate.evaluate(
+        metrics, predictions = evaluate.evaluate(
             self._model,
             self._data.validation,
             self._data.train,
@@ -36,6 +36,8 @@ class Validator:
             max_train=0,
             rotations=self._config.data.rotations,
         )
+        if predictions is None:  # each object also occurs in training
+            return None
         overall = {name: value for name, value in metrics.items() if name.count("/") == 1}
         self._writer.write_scalars(
             done, {f"validation/{name}": value for name, value in overall.items()}

@@ -1,0 +1,22 @@
+"""Validation where there is nothing to validate on."""
+
+import dataclasses
+
+import numpy as np
+from tiny import tiny_config
+
+from rotdis import metric_writer, step
+from rotdis.data import prepare
+from rotdis.models import rotation_vae
+from rotdis.validation import Validator
+
+
+def test_objects_that_all_occur_in_training_give_no_scores(tmp_path):
+    config = tiny_config()
+    config.data.dir = str(tmp_path / "data")
+    data = prepare.prepare(config.data)
+    data = dataclasses.replace(data, validation=data.train.select(np.arange(2)))
+    writer = metric_writer.MetricWriter(tmp_path)
+    state = step.init_state(rotation_vae.create(config), config)
+    assert Validator(config, data, writer)(0, state) is None
+    writer.close()
