@@ -44,7 +44,7 @@ def solve(
     Returns:
         Indices into `so3.cube_group`, and the number of each object's connected component. What
         the pairs leave open, a common rotation of a component, is chosen so that as many of its
-        objects as possible stay as they are.
+        objects as possible stay as they are, weighed by their pairs where there is inertia.
     """
     neighbours = _neighbours(number, edges, scores)
     links = sparse.coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(number, number))
@@ -59,7 +59,8 @@ def solve(
         assignment, score = _local_optimum(begun, neighbours, edges, scores, stay)
         if score > best_score + 1e-6:
             best, best_score = assignment, score
-    return _least_turned(best, component), component
+    weight = stay if inertia else np.ones(number)
+    return _least_turned(best, component, weight), component
 
 
 def objective(
@@ -157,13 +158,15 @@ def _wishes(
 
 
 def _least_turned(
-    assignment: Int[np.ndarray, " n"], component: Int[np.ndarray, " n"]
+    assignment: Int[np.ndarray, " n"],
+    component: Int[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
 ) -> Int[np.ndarray, " n"]:
-    """Turns each component back by the rotation that most of its objects have."""
+    """Turns each component back by the rotation that most of its objects have, by weight."""
     products, inverse = group_tables()
     result = assignment.copy()
     for label in range(component.max(initial=-1) + 1):
         own = component == label
-        commonest = np.bincount(assignment[own], minlength=24).argmax()
+        commonest = np.bincount(assignment[own], weight[own], minlength=24).argmax()
         result[own] = products[inverse[commonest], assignment[own]]
     return result

@@ -89,9 +89,25 @@ def test_inertia_keeps_objects_where_comparisons_hardly_want_to_turn_them():
     assert not kept.any()
 
 
-def test_the_answer_is_no_worse_than_the_start_nor_than_the_truth():
+@pytest.mark.parametrize("inertia", [0.0, 0.05])
+def test_the_answer_is_no_worse_than_the_start_nor_than_the_truth(inertia):
     planted, edges, scores = _planted(60, np.random.default_rng(6), degree=8, wrong=0.4)
-    assignment, _ = solve.solve(60, edges, scores)
-    reached = solve.objective(assignment, edges, scores)
-    assert reached >= solve.objective(np.zeros(60, int), edges, scores)
-    assert reached >= solve.objective(INVERSE[planted], edges, scores) - 1e-6
+    stay = inertia * np.bincount(edges.reshape(-1), minlength=60)
+
+    def worth(assignment):
+        return solve.objective(assignment, edges, scores) + stay[assignment == 0].sum()
+
+    reached = worth(solve.solve(60, edges, scores, inertia=inertia)[0])
+    assert reached >= worth(np.zeros(60, int))
+    assert reached >= worth(INVERSE[planted]) - 1e-6
+
+
+def test_of_a_common_rotation_the_objects_with_more_pairs_stay_where_there_is_inertia():
+    # Four that are compared with each other, five that hang on one of them and fit it turned.
+    clique = [(i, j) for i in range(4) for j in range(i + 1, 4)]
+    edges = np.array(clique + [(0, i) for i in range(4, 9)])
+    scores = np.zeros((len(edges), 24))
+    scores[: len(clique), 0], scores[len(clique) :, 5] = 0.01, 0.04
+    assert solve.solve(9, edges, scores)[0].tolist() == [5] * 4 + [0] * 5
+    kept, _ = solve.solve(9, edges, scores, inertia=0.03)
+    assert kept.tolist() == [0] * 4 + [int(INVERSE[5])] * 5
