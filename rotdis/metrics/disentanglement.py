@@ -55,16 +55,18 @@ def factorvae_score(factors: Sequence[Factor], seed: int = 0) -> float:
     are random in the others, the unit with the least variance, relative to its variance among all
     samples of the stratum, votes for that factor; a classifier gives each unit the factor that it
     voted for most often, and is right for so many of further votes. Units that do not vary in a
-    stratum are left out there; the variance of the rotation is that of its nine entries together.
+    stratum are left out there, and where none does, a vote is a guess; the variance of the rotation
+    is that of its nine entries together.
     """
     rng = np.random.default_rng(seed)
     spreads = [[(s.alive(), s.spread()) for s in factor] for factor in factors]
+    nobody = len(factors[0][0].units)  # votes where no unit varies
 
     def vote(k: int) -> int | None:
         i = rng.integers(len(factors[k]))
         stratum, (alive, spread) = factors[k][i], spreads[k][i]
         if not alive.any():
-            return None
+            return nobody
         same = np.flatnonzero(stratum.value == rng.choice(stratum.value))
         if len(same) < 2:
             return None
@@ -73,7 +75,7 @@ def factorvae_score(factors: Sequence[Factor], seed: int = 0) -> float:
         relative = np.where(alive, variance / np.where(alive, spread, 1.0), np.inf)
         return int(np.argmin(relative))
 
-    counts = np.zeros((2, len(factors[0][0].units), len(factors)))
+    counts = np.zeros((2, nobody + 1, len(factors)))
     for half in counts:
         for n in range(_VOTES):
             k = n % len(factors)
@@ -81,10 +83,9 @@ def factorvae_score(factors: Sequence[Factor], seed: int = 0) -> float:
             if unit is not None:
                 half[unit, k] += 1
     learned, counted = counts
-    if not counted.sum():
-        return 1 / len(factors)
-    right = counted[np.arange(len(counted)), np.argmax(learned, axis=1)]
-    return float(right.sum() / counted.sum())
+    right = counted[np.arange(nobody), np.argmax(learned[:nobody], axis=1)]
+    guessed = counted[nobody].sum() / len(factors)
+    return float((right.sum() + guessed) / counted.sum())
 
 
 def _scores(factors: Sequence[Factor], score) -> Float[np.ndarray, "k u"]:

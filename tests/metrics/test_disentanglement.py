@@ -46,6 +46,15 @@ def test_votes_of_a_useless_code_are_guesses(useless, constant):
     assert scores.factorvae_score(constant) == pytest.approx(1 / 3)
 
 
+def test_votes_where_no_unit_varies_are_guesses():
+    """The class alone is told: within a class nothing varies, and instance and rotation lose."""
+    value = np.arange(200) % 4
+    told = stratum(np.stack([value, -value], axis=1).astype(float), value)
+    untold = stratum(np.zeros((200, 2)), value)
+    score = scores.factorvae_score([[told], [untold], [untold]])
+    assert score == pytest.approx((1 + 1 / 3 + 1 / 3) / 3, abs=0.01)
+
+
 def test_votes_of_an_entangled_code_lie_between(entangled):
     assert 0.35 < scores.factorvae_score(entangled) < 0.9
 
