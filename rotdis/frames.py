@@ -53,7 +53,8 @@ class Synchronizer:
         """Returns whether frames are to be found after so many steps, a multiple of log_every."""
         train = self._config.train
         return frames_are_used(self._config) and done in {
-            math.ceil(share * train.steps / train.log_every) * train.log_every
+            # rounded first: 0.55 * 400 is a little more than 220
+            math.ceil(round(share * train.steps / train.log_every, 6)) * train.log_every
             for share in self._config.frames.synchronize_at
         }
 

@@ -31,6 +31,10 @@ def test_frames_are_due_after_the_shares_named_and_for_a_pose_network_alone(run)
     mesh = train.make_mesh(config.train.batch_size)
     due = [n for n in range(99) if frames.Synchronizer(config, split, mesh).is_due(n)]
     assert due == [config.train.steps // 2]
+    long = config.copy_and_resolve_references()
+    long.train.steps, long.train.log_every, long.frames.synchronize_at = 400, 20, (0.26, 0.55)
+    due_then = [n for n in range(401) if frames.Synchronizer(long, split, mesh).is_due(n)]
+    assert due_then == [120, 220]
     for change in ({"pose.method": "none"}, {"frames.synchronize_at": ()}):
         other = config.copy_and_resolve_references()
         other.update_from_flattened_dict(change)

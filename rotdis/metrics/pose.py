@@ -50,6 +50,14 @@ def pairwise_angles(frames: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, " n
     return _angles(frames, frames, *np.triu_indices(len(frames), 1))
 
 
+def all_angles(
+    a: Float[np.ndarray, "n 3 3"], b: Float[np.ndarray, "m 3 3"]
+) -> Float[np.ndarray, "n m"]:
+    """Returns the angle between each rotation of `a` and each of `b`."""
+    i, j = np.indices((len(a), len(b)))
+    return _angles(a, b, i.reshape(-1), j.reshape(-1)).reshape(i.shape)
+
+
 def accuracy(angles: Float[np.ndarray, " n"], limit: float) -> float:
     """Returns the share of angles below `limit` degrees."""
     return float(np.mean(angles < limit))

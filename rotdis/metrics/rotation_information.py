@@ -45,11 +45,9 @@ def rotation_error(
     )
     targets = train_rotations.reshape(len(learn), 9).astype(np.float64)
     told = nearest_rotation(_kernel_ridge(learn, targets, ask).reshape(-1, 3, 3))
-    shape = (len(ask), len(ask), 3, 3)
-    every = pose.angles(
-        np.broadcast_to(test_rotations[:, None], shape), np.broadcast_to(told, shape)
-    )
-    return np.diagonal(every).copy(), np.median(every, axis=1)
+    every = (pose.angles(np.broadcast_to(r, told.shape), told) for r in test_rotations)
+    chance = np.array([np.median(angles) for angles in every])
+    return pose.angles(test_rotations, told), chance
 
 
 def class_told_by_rotation(

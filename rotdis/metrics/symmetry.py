@@ -75,13 +75,10 @@ def frame_angles(
     symmetries: Float[np.ndarray, "s 3 3"] = IDENTITY,
 ) -> Float[np.ndarray, "n m"]:
     """Returns the angle between F and the nearest s F' of every pair, for s of a group."""
-    turned = symmetries[:, None] @ others.astype(np.float64)
-    shape = (len(symmetries), len(frames), len(others))
-    angles = pose.angles(
-        np.broadcast_to(frames[None, :, None], (*shape, 3, 3)),
-        np.broadcast_to(turned[:, None], (*shape, 3, 3)),
-    )
-    return angles.min(axis=0)
+    nearest = np.full((len(frames), len(others)), np.inf)
+    for symmetry in symmetries:
+        nearest = np.minimum(nearest, pose.all_angles(frames, symmetry @ others.astype(np.float64)))
+    return nearest
 
 
 def own_frame_angles(

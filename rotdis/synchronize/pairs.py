@@ -50,7 +50,7 @@ class Pairs(NamedTuple):
 
     Attributes:
         edges: (i, j), i < j, sorted.
-        scores: in (0, 1], how well rotate(i, g) fits j, for g of `so3.cube_group`.
+        scores: how well rotate(i, g) fits j, for g of `so3.cube_group`; the larger, the better.
     """
 
     edges: Int[np.ndarray, "e 2"]
@@ -60,11 +60,11 @@ class Pairs(NamedTuple):
 def nearest(descriptions: Sequence[Description], count: int) -> Pairs:
     """Returns each object's nearest neighbours, at the best of the cube's rotations.
 
-    A score is exp(-2 d^2 / (s_i s_j)), d the Euclidean distance of the features and s the distance
-    to an object's fourth neighbour: the self-tuning affinity of Zelnik-Manor and Perona,
-    "Self-Tuning Spectral Clustering" (NeurIPS 2004). So near neighbours decide, wherever there are
-    any. Of several descriptions, and variants of them, it is the mean, so that one which tells is
-    not outvoted by those that do not.
+    A score is exp(-2 d^2 / (s_i s_j)), in (0, 1], d the Euclidean distance of the features and s
+    the distance to an object's fourth neighbour: the self-tuning affinity of Zelnik-Manor and
+    Perona, "Self-Tuning Spectral Clustering" (NeurIPS 2004). So near neighbours decide, wherever
+    there are any. Of several descriptions, and variants of them, it is the mean, so that one which
+    tells is not outvoted by those that do not.
 
     Args:
         descriptions: of the objects, turned as they are to be compared; in units in which their
