@@ -3,19 +3,16 @@
 Also keeps the account that every such command ends with: what was done, and what was not and why.
 """
 
-import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from rotdis import interrupt, mesh_files
+from rotdis import mesh_files, worker_pool
 from rotdis.data import meshes, normalize, voxelize
 from rotdis.errors import DataError, RotdisError
 
@@ -116,29 +113,20 @@ def voxelize_files(
             yield Voxelized(index, *result)
 
 
-def _results(jobs: list[tuple], workers: int) -> Iterator:
+def _results(jobs: list[tuple[str, str, int, int]], workers: int) -> Iterator[tuple | str]:
     if workers <= 1:
-        yield from map(_voxelized, jobs)
+        yield from (_voxelized(*job) for job in jobs)
         return
-    # Spawned, not forked: a fork of a process whose libraries run threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        try:
-            with interrupt.blocked_in_new_processes():
-                results = pool.map(_voxelized, jobs, chunksize=8)
-            yield from results
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process that reads meshes was killed, perhaps for want of memory (or the "
-                "calling script lacks `if __name__ == '__main__':`)"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with worker_pool.started(_voxelized, jobs, workers, "reads meshes") as futures:
+        futures.reverse()
+        while futures:  # none is kept once its voxels are handed on
+            yield futures.pop().result()
 
 
-def _voxelized(job: tuple[str, str, int, int]) -> tuple | str:
+def _voxelized(path: str, name: str, resolution: int, supersample: int) -> tuple | str:
     """Returns centre, radius and voxels of a file, or why it cannot be used."""
-    path, name, resolution, supersample = job
+    if worker_pool.stopping():
+        return "stopped"
     try:
         mesh = meshes.load_mesh(path, name=name).mesh
         centre, radius = normalize.enclosing_ball(mesh.vertices)

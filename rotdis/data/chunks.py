@@ -5,26 +5,22 @@ Each finished chunk is a file, so that a preparation that was killed goes on whe
 
 import collections
 import concurrent.futures
-import ctypes
 import dataclasses
 import json
-import multiprocessing
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ml_collections
 import numpy as np
 
-from rotdis import interrupt, npz
+from rotdis import npz, worker_pool
 from rotdis.data import voxelset
 from rotdis.data.sources import Item
 from rotdis.errors import DataError, RotdisError
 from rotdis.progress import Progress
 
 _SIZE = 64  # objects
-_stopping = None  # in a worker: shared memory that is not 0 once the parent wants no more of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,40 +72,12 @@ def _process(
     if workers <= 1:
         yield from (_process_chunk(*each) for each in arguments)
         return
-    # Spawned, not forked: a fork of a process whose libraries run threads may hang.
-    context = multiprocessing.get_context("spawn")
-    stopping = context.RawValue("b", 0)
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, context, _begin_worker, (stopping,)
-    ) as pool:
-        with interrupt.blocked_in_new_processes():
-            futures = [pool.submit(_process_chunk, *each) for each in arguments]
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                yield future.result()
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise DataError(
-                "a process that prepares objects was killed, perhaps for want of memory (or the "
-                "calling script lacks `if __name__ == '__main__':`); what is done is kept: run "
-                "again with --config.data.workers=1"
-            ) from error
-        finally:
-            # If stopped, each worker ends after the object in hand. A killed one might have written
-            # half of a result, for whose rest the pool would wait for ever.
-            stopping.value = 1
-            pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker(stopping: ctypes.c_byte) -> None:
-    """Lets the parent stop this worker, and ends it when that is killed: it would wait for ever."""
-    global _stopping
-    _stopping = stopping
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    advice = "; what is done is kept: run again with --config.data.workers=1"
+    with worker_pool.started(
+        _process_chunk, arguments, workers, "prepares objects", advice
+    ) as futures:
+        for future in concurrent.futures.as_completed(futures):
+            yield future.result()
 
 
 def _process_chunk(
@@ -117,8 +85,8 @@ def _process_chunk(
 ) -> tuple[int, Chunk]:
     grids, kept, skipped, quirks = [], [], {}, collections.Counter()
     for offset, item in enumerate(items):
-        if _stopping is not None and _stopping.value:
-            break  # nobody reads the result
+        if worker_pool.stopping():
+            break
         try:
             grid, found = item.payload.voxels(resolution, supersample)
             if not (grid > 0.5).any():
