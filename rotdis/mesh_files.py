@@ -4,8 +4,9 @@ A file is written by what it was read from, so that it keeps what the network ne
 groups, colours, materials, and the parts of a scene.
 """
 
+import errno
 import math
-import shutil
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ FORMATS = ("off", "obj", "stl", "ply", "glb")
 SUFFIXES = (*(f".{name}" for name in FORMATS), ".binvox")
 
 _TEXTURES = ("map_", "bump", "disp", "decal", "refl", "norm")  # statements of a material library
+_LONGEST = 4096  # characters of a path
 
 
 def find_meshes(source: str | Path, output: str | Path | None = None) -> list[Path]:
@@ -126,17 +128,21 @@ def write_moved(path: Path, matrix: Float[np.ndarray, "4 4"], target: Path) -> N
     OBJ to OBJ keeps every line but the vertices and normals, and copies material libraries and
     textures that lie beside or below the file. GLB to GLB keeps the scene: its parts, names,
     materials. Else the parts become one mesh of triangles; PLY and GLB keep vertex colours, OFF
-    and STL are geometry alone.
+    and STL are geometry alone, and a damaged texture costs the materials, not the mesh.
 
     Raises:
         MeshError: the file cannot be read or written in that format.
         RotdisError: the target cannot be written.
+        OSError: the disk fails in reading.
     """
     try:
         content = moved(path, matrix, target.suffix.lower().lstrip("."))
-    except (RotdisError, OSError):
+    except RotdisError:
         raise
     except Exception as error:  # whatever trimesh's readers and writers make of one odd file
+        # Pillow's errors on a damaged picture are OSErrors too, but without a number.
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise MeshError(f"{path}: cannot be written as {target.suffix}: {reason}") from error
     write(target, content)
@@ -158,20 +164,34 @@ def write(target: Path, content: bytes) -> None:
 
 def moved(path: Path, matrix: Float[np.ndarray, "4 4"], file_type: str) -> bytes:
     """Returns the content of a mesh file, moved by a rigid motion; see `write_moved`."""
-    import trimesh
-
     own_type = path.suffix.lower().lstrip(".")
     if own_type == file_type == "obj":
         content = _moved_obj(path.read_bytes(), matrix)
         if content is not None:
             return content
+    if file_type in ("off", "stl"):
+        return _converted(path, matrix, file_type, skip_materials=True)
+    try:
+        return _converted(path, matrix, file_type, skip_materials=False)
+    except Exception:  # perhaps a damaged texture's, which costs the materials alone
+        if own_type == file_type == "glb":
+            raise
+        return _converted(path, matrix, file_type, skip_materials=True)
+
+
+def _converted(
+    path: Path, matrix: Float[np.ndarray, "4 4"], file_type: str, skip_materials: bool
+) -> bytes:
+    import trimesh
+
+    own_type = path.suffix.lower().lstrip(".")
     if own_type == "binvox":
         scene = trimesh.Scene(read_binvox(path.read_bytes()))
     elif own_type == "off":
         vertices, faces, _ = read_off(path.read_bytes())
         scene = trimesh.Scene(trimesh.Trimesh(vertices, faces, process=False))
     else:
-        scene = trimesh.load_scene(path, process=False)
+        scene = trimesh.load_scene(path, process=False, skip_materials=skip_materials)
     if file_type == "glb":
         scene.apply_transform(matrix)
         return scene.export(file_type="glb")
@@ -219,24 +239,44 @@ def _moved_obj(data: bytes, matrix: Float[np.ndarray, "4 4"]) -> bytes | None:
 
 def _copy_materials(path: Path, folder: Path, content: bytes) -> None:
     """Copies an OBJ file's material libraries, and their textures, to where it is written."""
-    for name in _named(content, ("mtllib",)):
-        if _copy_beside(path.parent, folder, name):
-            for texture in _named((path.parent / name).read_bytes(), _TEXTURES):
-                _copy_beside((path.parent / name).parent, (folder / name).parent, texture)
+    for line in _named(content, ("mtllib",)):
+        whole = _copy_beside(path.parent, folder, line)  # a name may hold spaces
+        libraries = {line: whole}
+        if whole is None:
+            libraries = {name: _copy_beside(path.parent, folder, name) for name in line.split()}
+        for name, library in libraries.items():
+            for rest in _named(library or b"", _TEXTURES):
+                tail = rest[-_LONGEST:]
+                for word in re.finditer(r"\S+", tail):  # options may precede a texture's name
+                    texture = PurePosixPath(name).parent / tail[word.start() :]
+                    if _copy_beside(path.parent, folder, texture) is not None:
+                        break
 
 
 def _named(content: bytes, keywords: tuple[str, ...]) -> list[str]:
-    lines = content.decode(errors="replace").splitlines()
-    words = [line.split() for line in lines]
-    # Options may precede a texture's name, so it is the last word.
-    return [line[-1] for line in words if len(line) > 1 and line[0].lower().startswith(keywords)]
+    """Returns what follows any of the keywords on a line, each text once, with slashes."""
+    rests = {}
+    for line in content.splitlines():
+        words = line.decode(errors="surrogateescape").split(maxsplit=1)
+        if len(words) == 2 and words[0].lower().startswith(keywords):
+            rests[words[1].rstrip().replace("\\", "/")] = None
+    return list(rests)
 
 
-def _copy_beside(source: Path, target: Path, name: str) -> bool:
-    relative = PurePosixPath(name.replace("\\", "/"))
-    if relative.is_absolute() or ".." in relative.parts or not (source / relative).is_file():
-        return False
+def _copy_beside(source: Path, target: Path, name: str | PurePosixPath) -> bytes | None:
+    """Copies a file from below one folder to below another and returns its content.
+
+    None where it is no readable file, or a mesh, whose own result it would replace.
+    """
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts or relative.suffix.lower() in SUFFIXES:
+        return None
+    try:
+        if not (source / relative).is_file():  # but a pipe, say, that would be waited for
+            return None
+        content = (source / relative).read_bytes()
+    except (OSError, ValueError):  # or a name that no file can have
+        return None
     if (source / relative).resolve() != (target / relative).resolve():
-        (target / relative).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / relative, target / relative)
-    return True
+        write(target / relative, content)
+    return content

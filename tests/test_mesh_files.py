@@ -1,7 +1,12 @@
 """Mesh files are found, named and moved, and no original is ever overwritten."""
 
+import errno
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from rotdis import mesh_files
@@ -72,6 +77,151 @@ def test_an_obj_does_not_copy_from_elsewhere(tmp_path):
     )
     mesh_files.write_moved(tmp_path / "in" / "a.obj", MATRIX, tmp_path / "out" / "x" / "a.obj")
     assert not (tmp_path / "out" / "secret.mtl").exists()
+
+
+_TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+
+
+def _written_beside(tmp_path, line, files):
+    """Moves an OBJ file that has a line and files beside it; returns which files lie beside it."""
+    for name, content in {"a.obj": f"{line}\n{_TRIANGLE}", **files}.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(content)
+    out = tmp_path / "out"
+    mesh_files.write_moved(tmp_path / "in" / "a.obj", MATRIX, out / "a.obj")
+    expected = trimesh.transform_points([[0, 0, 0], [1, 0, 0], [0, 1, 0]], MATRIX)
+    assert np.allclose(_points(out / "a.obj"), expected)
+    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    return found - {"a.obj"}
+
+
+@pytest.mark.parametrize(
+    "line, libraries",
+    [
+        ("mtllib my  chair.mtl", {"my  chair.mtl"}),
+        ("mtllib one.mtl two.mtl", {"one.mtl", "two.mtl"}),
+        ("mtllib one.mtl missing.mtl two.mtl ", {"one.mtl", "two.mtl"}),
+        ("mtllib one.mtl\nMTLLIB\ttwo.mtl", {"one.mtl", "two.mtl"}),
+        ("mtllib below\\one.mtl", {"below/one.mtl"}),
+        ("mtllib one\u2028.mtl", {"one\u2028.mtl"}),
+    ],
+)
+def test_all_material_libraries_of_a_line_are_copied_whatever_their_names(
+    line, libraries, tmp_path
+):
+    assert _written_beside(tmp_path, line, dict.fromkeys(libraries, "newmtl a\n")) == libraries
+
+
+@pytest.mark.parametrize(
+    "line, texture",
+    [
+        ("map_Kd wood grain.png", "wood grain.png"),
+        ("map_Kd -s 1 1 1 -clamp on wood  grain.png", "wood  grain.png"),
+        ("refl -type sphere maps\\sky.png", "maps/sky.png"),
+        ("map_Kd " + "-clamp on " * 1000 + "wood.png", "wood.png"),
+    ],
+    ids=["spaces", "options", "folder", "long"],
+)
+@pytest.mark.parametrize("folder", ["", "below/"])
+def test_a_texture_is_copied_whatever_its_name_and_options(line, texture, folder, tmp_path):
+    files = {f"{folder}a.mtl": f"newmtl a\n{line}\n", folder + texture: "picture"}
+    assert _written_beside(tmp_path, f"mtllib {folder}a.mtl", files) == set(files)
+
+
+def test_a_name_that_is_not_utf_8_is_found(tmp_path):
+    (tmp_path / "in").mkdir()
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/gr\xfcn.mtl")).touch()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    (tmp_path / "in" / "a.obj").write_bytes(b"mtllib gr\xfcn.mtl\n" + _TRIANGLE.encode())
+    mesh_files.write_moved(tmp_path / "in" / "a.obj", MATRIX, tmp_path / "out" / "a.obj")
+    assert b"gr\xfcn.mtl" in os.listdir(os.fsencode(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a" * 300, "a/" * 3000, "a\0b", ".", "in", "a.obj", "b.obj"],
+    ids=["long", "deep", "zero", "self", "folder", "itself", "other"],
+)
+def test_a_name_of_no_material_costs_nothing_else(name, tmp_path):
+    files = {"b.mtl": f"newmtl a\nmap_Kd {name}\n", "b.obj": "", "in/c": ""}
+    assert _written_beside(tmp_path, f"mtllib {name}\nmtllib b.mtl", files) == {"b.mtl"}
+
+
+def test_a_material_that_cannot_be_read_is_left_out(tmp_path, monkeypatch):
+    read = Path.read_bytes
+
+    def refused(path):
+        if path.name == "b.png":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr("shutil.copyfile", lambda source, _: refused(source))
+    files = {"b.mtl": "newmtl a\nmap_Kd b.png\nmap_Ks c.png", "b.png": "", "c.png": ""}
+    assert _written_beside(tmp_path, "mtllib b.mtl", files) == {"b.mtl", "c.png"}
+
+
+def test_a_material_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "out" / "b.mtl").mkdir(parents=True)
+    with pytest.raises(RotdisError, match="--output: cannot write .*b.mtl"):
+        _written_beside(tmp_path, "mtllib b.mtl", {"b.mtl": ""})
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """A box with a texture that breaks off, as GLB and as OBJ; returns their folder."""
+    folder = tmp_path_factory.mktemp("damaged")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    box = trimesh.creation.box((1, 2, 3))
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(noise))
+    box.visual = trimesh.visual.TextureVisuals(uv=box.vertices[:, :2], material=material)
+    data = bytearray(box.export(file_type="glb"))
+    begin, end = data.find(b"IDAT") + 2000, data.find(b"IEND") - 8
+    data[begin:end] = bytes(end - begin)
+    (folder / "a.glb").write_bytes(data)
+    Image.fromarray(noise).save(folder / "a.png")
+    (folder / "a.png").write_bytes((folder / "a.png").read_bytes()[:3000])
+    (folder / "a.mtl").write_text("newmtl a\nmap_Kd a.png\n")
+    lines = ["mtllib a.mtl", "usemtl a", *("v {} {} {}".format(*v) for v in box.vertices)]
+    lines += ["vt {} {}".format(*v) for v in box.vertices[:, :2]]
+    lines += ["f {0}/{0} {1}/{1} {2}/{2}".format(*face) for face in box.faces + 1]
+    (folder / "a.obj").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.mark.parametrize("own", ["glb", "obj"])
+@pytest.mark.parametrize("other", mesh_files.FORMATS)
+def test_a_damaged_texture_costs_the_materials_alone(own, other, damaged, tmp_path):
+    source, target = damaged / f"a.{own}", tmp_path / f"a.{other}"
+    expected = meshes.load_mesh(source).mesh.apply_transform(MATRIX)
+    if own == other == "glb":  # whose materials are to be kept
+        with pytest.raises(meshes.MeshError, match="a.glb: cannot be written as .glb"):
+            mesh_files.write_moved(source, MATRIX, target)
+        assert not target.exists()
+        return
+    mesh_files.write_moved(source, MATRIX, target)
+    found = meshes.load_mesh(target).mesh
+    assert np.allclose(found.bounds, expected.bounds, atol=1e-5)
+    assert np.isclose(found.volume, 6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("other", ["obj", "ply"])
+def test_a_disk_that_fails_is_not_taken_for_a_bad_mesh(other, tmp_path, monkeypatch):
+    (tmp_path / "a.off").write_bytes(mesh_files.encoded(trimesh.creation.box(), "off"))
+
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        mesh_files.write_moved(tmp_path / "a.off", MATRIX, tmp_path / f"b.{other}")
+
+
+def test_a_mesh_that_is_gone_is_named(tmp_path):
+    with pytest.raises(meshes.MeshError, match="a.obj: cannot be written as .obj"):
+        mesh_files.write_moved(tmp_path / "a.obj", MATRIX, tmp_path / "b.obj")
 
 
 def test_a_scene_keeps_its_parts_names_and_colours(tmp_path):
