@@ -1,5 +1,6 @@
 """Files that are written whole or not at all: for every stage that leaves files for others."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,7 +13,9 @@ def write(path: str | Path, content: bytes) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    # Any legal name can be written: the temporary one is short, whatever the length of that.
+    name = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
+    temporary = path.parent / f".{name}.{os.getpid()}.tmp"
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)

@@ -19,3 +19,21 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         atomic.write(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".obj", "ä" * 127 + "b", ".a", " "])
+def test_any_legal_name_can_be_written(tmp_path, name):
+    atomic.write(tmp_path / name, b"content")
+    assert (tmp_path / name).read_bytes() == b"content"
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+def test_what_is_not_yet_whole_has_a_name_of_its_own_in_the_same_folder(tmp_path, monkeypatch):
+    temporary, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: temporary.append(a) or replace(a, b))
+    for process in (1, 2):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        for name in ("a", "b"):
+            atomic.write(tmp_path / name, b"")
+    assert len(set(temporary)) == 4
+    assert {path.parent for path in temporary} == {tmp_path}
