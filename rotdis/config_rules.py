@@ -1,7 +1,5 @@
 """What makes a configuration valid, before anything is done with it."""
 
-import math
-
 import ml_collections
 
 from rotdis.config import base_config, flatten
@@ -16,6 +14,9 @@ _CHOICES = {
     "pose.residual": ("6d", "svd"),
 }
 _LARGEST = 2**63
+# Numbers are computed with in float32, where larger ones are infinite, or 1.
+_LARGEST_FLOAT = 2**128 - 2**104
+_LARGEST_BELOW_ONE = 1 - 2**-24
 _MAX_RESOLUTION = 512  # a grid of 0.5 GB; the networks' sizes grow with it as well
 _AT_LEAST_ZERO = (
     "seed",
@@ -94,8 +95,8 @@ def _validate_sizes(values: dict[str, object]) -> None:
     _require(0 <= fraction < 1, "data.validation_fraction", fraction, "in [0, 1)")
     warmup, steps = values["optimizer.warmup_steps"], values["train.steps"]
     _require(warmup < steps, "optimizer.warmup_steps", warmup, f"fewer than train.steps ({steps})")
-    decay = values["train.ema_decay"]
-    _require(decay < 1, "train.ema_decay", decay, "below 1")
+    for key in ("optimizer.b2", "train.ema_decay"):
+        _require(values[key] <= _LARGEST_BELOW_ONE, key, values[key], "below 1 in float32")
     refined, restarts = values["search.refined"], values["search.restarts"]
     _require(
         refined <= restarts, "search.refined", refined, f"at most search.restarts ({restarts})"
@@ -156,8 +157,8 @@ def _check_value(key: str, value: object, default: object) -> None:
         if not all(isinstance(item, items) and not isinstance(item, bool) for item in value):
             what = "numbers" if float in items else "strings"
             raise ConfigError(f"config.{key}: must hold {what} only, not {value!r}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"config.{key}: is {value!r}, but must be finite")
+    if isinstance(value, float) and not abs(value) <= _LARGEST_FLOAT:
+        raise ConfigError(f"config.{key}: is {value!r}, but must be finite in float32")
     if key == "data.resolution" and value > _MAX_RESOLUTION:
         raise ConfigError(f"config.{key}: is {value}, but must be at most {_MAX_RESOLUTION}")
     if isinstance(value, int) and abs(value) >= _LARGEST:

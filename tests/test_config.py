@@ -37,6 +37,11 @@ def test_every_configuration_in_the_repository_is_valid(path):
         ("train.steps", True),
         ("train.checkpoint_every", 30),
         ("train.ema_decay", 1.0),
+        ("optimizer.b2", 1.0),
+        ("optimizer.b2", 1),
+        ("optimizer.b2", 1 - 1e-9),  # 1 in float32
+        ("optimizer.learning_rate", 1e39),  # infinite in float32
+        ("optimizer.weight_decay", float("nan")),
         ("eval.symmetries", ("table",)),
         ("eval.symmetries", ("table:C2", "table:D4")),
         ("eval.symmetries", ("chair:C2",)),  # declared to have one front
