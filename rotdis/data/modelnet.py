@@ -94,10 +94,14 @@ def write_shards(prepared: PreparedData) -> Path:
     """Writes the shards of a prepared dataset beside it, where they are not there yet.
 
     A run that is killed leaves no half-written dataset: TFDS writes to a temporary folder first.
-    Of several processes of a machine one writes, and the others find it written.
+    Of several processes of a machine one writes, and the others find it written. Where the shards
+    are complete, nothing is written.
 
     Returns:
         The folder that `tfds.builder_from_directory` and `pipeline` read.
+
+    Raises:
+        DataError: there are none yet, and the prepared folder cannot be written.
     """
     tf.config.set_visible_devices([], "GPU")  # or TensorFlow would reserve its memory
     tfds.disable_progress_bar()
@@ -109,20 +113,22 @@ def write_shards(prepared: PreparedData) -> Path:
     listed = config.name in ModelnetVoxels.builder_configs
     shards = max(_MIN_SHARDS, -(-train.packed.nbytes // _SHARD_BYTES))
     smallest = min(len(getattr(prepared, split)) or shards for split in SPLITS)
-    # Nothing is downloaded, but it says so.
-    with alone(prepared.directory), contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()):  # nothing is downloaded, but it says so
         builder = ModelnetVoxels(
             prepared=prepared,
             data_dir=prepared.directory / "tfds",
             config=config.name if listed else config,
         )
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                num_shards=min(shards, smallest), try_download_gcs=False
-            ),
-            file_format="tfrecord",
-        )
-    folder = Path(str(builder.data_path))
-    if not (folder / checksums.NAME).exists():
-        checksums.write(folder)
+        folder = Path(str(builder.data_path))
+        if not (folder / checksums.NAME).exists():
+            with alone(prepared.directory):
+                # Does nothing where another process has done it meanwhile.
+                builder.download_and_prepare(
+                    download_config=tfds.download.DownloadConfig(
+                        num_shards=min(shards, smallest), try_download_gcs=False
+                    ),
+                    file_format="tfrecord",
+                )
+                if not (folder / checksums.NAME).exists():
+                    checksums.write(folder)
     return folder

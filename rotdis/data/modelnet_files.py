@@ -1,6 +1,7 @@
 """Reads ModelNet as published: a zip, or its folder CLASS/{train,test}/*.off; downloads it."""
 
 import dataclasses
+import errno
 import hashlib
 import http.client
 import os
@@ -89,12 +90,14 @@ def open_zip(path: Path) -> Source:
     """Opens a ModelNet zip; entries are read where they are, nothing is unpacked to disk.
 
     Raises:
-        DataError: it is damaged or encrypted, or holds no CLASS/{train,test}/*.off.
+        DataError: it is not readable, damaged or encrypted, or holds no CLASS/{train,test}/*.off.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             files = [info for info in archive.infolist() if not info.is_dir()]
-    except Exception as error:  # damaged archives raise nearly anything
+    except Exception as error:  # damaged archives raise nearly anything, EINVAL by seeking as well
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"{path}: is not a complete zip ({reason}); delete it and download it again"
@@ -143,7 +146,8 @@ def _assemble(
 ) -> Source:
     """Sorts meshes into splits; counts what is none, lies elsewhere, or comes a second time."""
     splits: dict[str, dict[str, Item]] = {split: {} for split in SPLITS}
-    for parts, payload in entries:
+    for names, payload in entries:
+        parts = tuple(map(_text, names))
         source_id = "/".join(parts)
         if len(parts) == 3 and parts[1] in SPLITS and source_id not in splits[parts[1]]:
             splits[parts[1]][source_id] = Item(source_id, parts[0], payload)
@@ -153,12 +157,17 @@ def _assemble(
     if not classes:
         raise DataError(f"{path}: holds no meshes laid out as CLASS/train/*.off, CLASS/test/*.off")
     return Source(
-        name,
+        _text(name),
         identity,
         tuple(classes),
         {split: list(items.values()) for split, items in splits.items()},
         notes={"files_passed_over": passed_over},
     )
+
+
+def _text(name: str) -> str:
+    r"""Returns a file's name as it can be stored: bytes that are not UTF-8 as `\udcXX`."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def download_path(config: ml_collections.ConfigDict) -> Path:

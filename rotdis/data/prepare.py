@@ -54,8 +54,8 @@ def prepare(config: ml_collections.ConfigDict) -> PreparedData:
     Objects that cannot be used are skipped, counted and listed.
 
     Raises:
-        DataError: the source or the prepared folder is missing or damaged, or nothing in the source
-            can be used.
+        DataError: the source or the prepared folder is missing, damaged or not readable, or nothing
+            in the source can be used.
     """
     source = open_source(config)
     directory = _directory(source, config)
@@ -70,7 +70,7 @@ def find(config: ml_collections.ConfigDict) -> PreparedData | None:
     """Returns the dataset if it lies prepared; nothing is downloaded, prepared or written.
 
     Raises:
-        DataError: it is damaged.
+        DataError: it is damaged, or cannot be read.
     """
     if not config.source and not modelnet_files.download_path(config).exists():
         return None
@@ -85,6 +85,8 @@ def find(config: ml_collections.ConfigDict) -> PreparedData | None:
 def alone(directory: Path) -> Iterator[None]:
     """Lets one process of a machine prepare while others wait; the lock dies with its process.
 
+    On file systems without locks nobody waits.
+
     Args:
         directory: of the prepared dataset; made where missing.
 
@@ -93,10 +95,12 @@ def alone(directory: Path) -> Iterator[None]:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / "lock").open("w")
     except OSError as error:
         raise DataError(f"config.data.dir: {directory} cannot be written ({error})") from error
-    with (directory / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -244,7 +248,7 @@ def _read(directory: Path, aligned: bool) -> PreparedData:
                 aligned=aligned,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _damaged(path, error) from error
+            raise _unusable(path, error) from error
     return PreparedData(**splits, directory=directory, info=info)
 
 
@@ -255,11 +259,13 @@ def _read_info(path: Path) -> dict:
         if info.pop("checksum", None) not in (None, _checksum(info)):
             raise ValueError("its checksum differs from the one that it states")
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(path, error) from error
+        raise _unusable(path, error) from error
     return info
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _unusable(path: Path, error: Exception) -> DataError:
+    if isinstance(error, OSError) and error.errno and not isinstance(error, FileNotFoundError):
+        return DataError(f"{path}: cannot be read ({error.strerror}); mend that, and start again")
     return DataError(
         f"{path}: the prepared data are damaged ({error}); delete {path.parent} and start again, "
         "they are then prepared anew"

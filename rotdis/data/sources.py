@@ -128,7 +128,7 @@ class _Generated:
 def _furniture(config: ml_collections.ConfigDict) -> Source:
     from rotdis.data import furniture
 
-    names = tuple(config.classes) or furniture.CLASSES
+    names = tuple(dict.fromkeys(config.classes)) or furniture.CLASSES
     splits = {}
     for split, count in (("train", config.num_train), ("test", config.num_test)):
         splits[split] = [

@@ -10,6 +10,8 @@ from rotdis.data.normalize import normalize_grid
 from rotdis.data.sources import CLASSES_10, Item, Source, file_identity
 from rotdis.errors import DataError
 
+_MOST_CLASSES = 10_000  # the largest data sets of 3-D objects have some 1,200
+
 
 @dataclasses.dataclass(frozen=True)
 class _Grid:
@@ -27,7 +29,7 @@ def open_npz(path: Path) -> Source:
     archives have their classes named by number.
 
     Raises:
-        DataError: it is damaged, or holds other arrays; the message names those found.
+        DataError: it is damaged, or holds other arrays or labels; the message names those found.
     """
     splits, labels = {}, []
     arrays = _read(path)
@@ -78,4 +80,9 @@ def _check(path: Path, split: str, grids: np.ndarray, labels: np.ndarray) -> Non
         raise DataError(
             f"{path}: y_{split} must hold one non-negative integer for each of the {len(grids)} "
             f"grids, not {labels.dtype} {labels.shape}"
+        )
+    if len(labels) and labels.max() >= _MOST_CLASSES:
+        raise DataError(
+            f"{path}: y_{split} must number the classes from 0, so that all are below "
+            f"{_MOST_CLASSES:,}; the largest is {labels.max():,}"
         )

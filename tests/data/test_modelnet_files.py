@@ -1,5 +1,6 @@
 """Laws of ModelNet's files: the zip, the folder and the download, and their accidents."""
 
+import errno
 import hashlib
 import http.client
 import io
@@ -88,6 +89,67 @@ def test_a_truncated_zip_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(DataError, match="not a complete zip"):
         open_zip(path)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_a_zip_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, code):
+    def refuse(path):
+        raise OSError(code, os.strerror(code), str(path))
+
+    path = write_zip(tmp_path / "ModelNet10.zip", modelnet_files())
+    monkeypatch.setattr(files_module.zipfile, "ZipFile", refuse)
+    with pytest.raises(DataError) as caught:
+        open_zip(path)
+    assert str(caught.value) == f"{path}: cannot be read ({os.strerror(code)})"
+
+
+def test_an_offset_before_a_zips_begin_is_damage(tmp_path, monkeypatch):
+    def seek(path):
+        with open(path, "rb") as file:
+            file.seek(-1)
+
+    path = write_zip(tmp_path / "ModelNet10.zip", modelnet_files())
+    monkeypatch.setattr(files_module.zipfile, "ZipFile", seek)
+    with pytest.raises(DataError, match="not a complete zip.*delete it"):
+        open_zip(path)
+
+
+def _folder_in_latin_1(folder):
+    """Writes a small ModelNet in which no name but those of the splits is UTF-8."""
+    root = os.fsencode(folder) + b"/M\xf6bel"
+    for name in (b"B\xe4nke", b"St\xfchle"):
+        for split in (b"train", b"test"):
+            os.makedirs(b"/".join((root, name, split)))
+            for index in range(2):
+                with open(b"/".join((root, name, split, b"\xe4%d.off" % index)), "w") as file:
+                    file.write(off_box((1, 2 + index, 3 + len(name))))
+    return os.fsdecode(root)
+
+
+def test_names_that_are_not_utf8_are_kept_in_a_printable_form(tmp_path):
+    config = data_config(_folder_in_latin_1(tmp_path), tmp_path, validation_fraction=0.3)
+    for data in (prepare(config), prepare(config)):
+        assert data.train.class_names == (r"B\udce4nke", r"St\udcfchle")
+        names = {*data.train.source_id, *data.validation.source_id}
+        assert names == {
+            rf"{name}/train/\udce4{index}.off"
+            for name in data.train.class_names
+            for index in (0, 1)
+        }
+        assert str(data.directory).isprintable()
+
+
+def test_shards_hold_names_that_are_not_utf8(tmp_path):
+    pytest.importorskip("tensorflow")
+    tfds = pytest.importorskip("tensorflow_datasets")
+    from rotdis.data import modelnet
+
+    data = prepare(data_config(_folder_in_latin_1(tmp_path), tmp_path, validation_fraction=0.0))
+    builder = tfds.builder_from_directory(str(modelnet.write_shards(data)))
+    rows = list(tfds.as_numpy(builder.as_dataset(split="train")))
+    assert {row["source_id"].decode() for row in rows} == set(data.train.source_id)
+    assert {row["class_name"].decode() for row in rows} == set(data.train.class_names)
+    assert tuple(builder.info.features["label"].names) == data.train.class_names
 
 
 def test_an_encrypted_zip_is_refused(tmp_path):

@@ -49,6 +49,19 @@ def test_shards_hold_what_was_prepared(prepared, shards):
         assert row["source_id"].decode() == data.source_id[index]
 
 
+def test_complete_shards_are_used_where_nothing_can_be_written(prepared, shards, monkeypatch):
+    from rotdis.data import modelnet
+
+    def cannot_be_written(directory):
+        raise DataError(f"{directory} cannot be written")
+
+    before = sorted((path, path.stat().st_mtime_ns) for path in prepared.directory.rglob("*"))
+    monkeypatch.setattr(modelnet, "alone", cannot_be_written)
+    assert modelnet.write_shards(prepared) == shards
+    after = sorted((path, path.stat().st_mtime_ns) for path in prepared.directory.rglob("*"))
+    assert after == before
+
+
 def test_both_loaders_give_the_same_batches(prepared, shards):
     draw = jax.jit(lambda packed, step: resident.draw(packed, 3, step, 8))
     for step, batch in enumerate(_batches(shards)):

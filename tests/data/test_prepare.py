@@ -1,17 +1,21 @@
 """Laws of preparation: the same source gives the same data, whatever interrupts it or shares it."""
 
 import ctypes
+import errno
 import json
 import multiprocessing
+import os
 import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny_data import data_config, modelnet_files, write_folder, write_npz
 
+from rotdis import worker_pool
 from rotdis.data import chunks, sources, voxelset
 from rotdis.data import prepare as prepare_module
 from rotdis.data.normalize import normalize_grid
@@ -123,7 +127,7 @@ def test_a_killed_worker_is_explained(tmp_path, monkeypatch, small_chunks):
         future.set_exception(BrokenProcessPool("killed"))
         return future
 
-    monkeypatch.setattr(chunks.concurrent.futures.ProcessPoolExecutor, "submit", broken)
+    monkeypatch.setattr(worker_pool.ProcessPoolExecutor, "submit", broken)
     with pytest.raises(DataError, match="killed.*workers=1"):
         prepare(data_config(write_npz(tmp_path / "grids.npz"), tmp_path, workers=2))
 
@@ -142,7 +146,7 @@ def test_workers_of_a_stopped_preparation_end_by_themselves(tmp_path):
 
 def test_a_worker_that_is_to_stop_begins_no_other_object(tmp_path, monkeypatch):
     items = sources.open_source(data_config("furniture", tmp_path, num_train=20)).splits["train"]
-    monkeypatch.setattr(chunks, "_stopping", ctypes.c_byte(1))
+    monkeypatch.setattr(worker_pool, "_stopping", ctypes.c_byte(1))
     _, chunk = chunks._process_chunk(0, items, 16, 1, False)
     assert not chunk.kept and not chunk.skipped
 
@@ -244,6 +248,45 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="config.data.dir"):
         prepare(data_config(write_npz(tmp_path / "grids.npz"), tmp_path / "file"))
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_prepared_on(tmp_path, monkeypatch, code):
+    def no_locks(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(prepare_module.fcntl, "flock", no_locks)
+    assert len(prepare(data_config(write_npz(tmp_path / "grids.npz"), tmp_path)).test) == 4
+
+
+def _refuse(monkeypatch, method, name, code):
+    """Lets a method of paths fail on files of one name."""
+    original = getattr(Path, method)
+
+    def refusing(path, *arguments, **options):
+        if path.name == name:
+            raise OSError(code, os.strerror(code), str(path))
+        return original(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, method, refusing)
+
+
+def test_a_folder_that_is_there_but_cannot_be_written_is_named(tmp_path, monkeypatch):
+    _refuse(monkeypatch, "open", "lock", errno.EROFS)
+    with pytest.raises(DataError, match="config.data.dir: .*cannot be written.*Read-only"):
+        prepare(data_config(write_npz(tmp_path / "grids.npz"), tmp_path))
+
+
+@pytest.mark.parametrize("name", ["train.npz", "validation.npz", "test.npz", "info.json"])
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_data_that_cannot_be_read_are_not_called_damaged(tmp_path, monkeypatch, name, code):
+    config = data_config(write_npz(tmp_path / "grids.npz"), tmp_path)
+    prepare(config)
+    _refuse(monkeypatch, "read_text" if name == "info.json" else "open", name, code)
+    reason = rf"{name}: cannot be read \({os.strerror(code)}\); mend"
+    with pytest.raises(DataError, match=reason) as caught:
+        prepare(config)
+    assert "damaged" not in str(caught.value) and "delete" not in str(caught.value)
 
 
 def test_a_prepared_folder_can_be_moved_with_its_directory(tmp_path):

@@ -51,6 +51,20 @@ def test_only_the_chosen_classes_are_kept(tmp_path, kind):
     assert all(opened.splits.values())
 
 
+@pytest.mark.parametrize("kind", ["npz", "furniture"])
+def test_a_class_that_is_named_twice_counts_once(tmp_path, kind):
+    source = write_npz(tmp_path / "grids.npz") if kind == "npz" else "furniture"
+    twice, once = (
+        open_source(data_config(source, tmp_path, classes=classes, num_train=4, num_test=4))
+        for classes in (("chair", "bed", "chair"), ("chair", "bed"))
+    )
+    assert twice.class_names == once.class_names
+    for split, items in once.splits.items():
+        names = [item.source_id for item in items]
+        assert [item.source_id for item in twice.splits[split]] == names
+        assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("name", ["nothing.npz", "nothing.zip", "nothing"])
 def test_a_missing_source_is_named(tmp_path, name):
     with pytest.raises(DataError, match=f"there is no .*{name}"):

@@ -91,6 +91,8 @@ def test_other_arrays_are_named_beside_those_needed(tmp_path):
         ({"y_train": np.zeros(11, int)}, "y_train must hold one non-negative integer"),
         ({"y_train": np.full(12, -1)}, "y_train must hold one non-negative integer"),
         ({"y_test": np.zeros(4, np.float32)}, "y_test must hold one non-negative integer"),
+        ({"y_train": 2_691_156 + np.arange(12)}, "from 0, .*10,000; the largest is 2,691,167$"),
+        ({"y_test": np.full(4, 2**64 - 1, np.uint64)}, "y_test must number .*18,446,744,073"),
     ],
 )
 def test_arrays_of_a_wrong_kind_are_named_with_their_shape(tmp_path, overrides, message):
