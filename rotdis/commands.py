@@ -39,7 +39,9 @@ def run(
     Args:
         mode: "prepare", "train", "evaluate", "report", "reconstruct", "align", "generate",
             "explore" or "export".
-        config: a validated configuration; evaluation and report do without and take the run's.
+        config: a validated configuration; "prepare" and "train" need one. The others take the
+            model's own, and from one that is given where the data are and how poses are found;
+            "export" takes none.
         workdir: the run's folder; "prepare" does without, and "evaluate", "reconstruct", "align",
             "generate" and "explore" take whatever `inference.load` takes.
         input_path: meshes to reconstruct, to align, or to generate from.
@@ -52,10 +54,12 @@ def run(
     Raises:
         RotdisError: something is missing or wrong; the message is for the user.
     """
-    if mode != "prepare" and workdir is None:
+    if mode != "prepare" and not workdir:
         raise UsageError("--workdir: say in which folder the run is, or shall be")
     if mode in ("prepare", "train") and config is None:
         raise UsageError("--config: say which configuration, such as --config=configs/furniture.py")
+    if mode == "export" and config is not None:
+        raise UsageError("--config: is not for --mode=export, which writes a model as it is")
     if mode == "prepare":
         prepare_data(config)
     elif mode == "train":
@@ -65,13 +69,13 @@ def run(
     elif mode == "report":
         report_run(workdir, config)
     elif mode == "reconstruct":
-        reconstruct_meshes(workdir, input_path, output, mesh_format)
+        reconstruct_meshes(workdir, config, input_path, output, mesh_format)
     elif mode == "align":
-        align_meshes(workdir, input_path, output, mesh_format, align_by)
+        align_meshes(workdir, config, input_path, output, mesh_format, align_by)
     elif mode == "generate":
-        generate_shapes(workdir, input_path, output, mesh_format or "ply")
+        generate_shapes(workdir, config, input_path, output, mesh_format or "ply")
     elif mode == "explore":
-        explore_model(workdir, page)
+        explore_model(workdir, config, page)
     else:
         export_model(workdir, output)
 
@@ -100,31 +104,38 @@ def evaluate_model(
 ) -> None:
     """Evaluates a run's best checkpoint, or a packaged or exported model; see `_evaluated`."""
     folder = _folder(workdir, output, ".")
-    _evaluated(inference.load(workdir), workdir, config, folder)
+    model = _as_configured(inference.load(workdir), workdir, config)
+    _evaluated(model, config or model.config, folder)
 
 
-def _evaluated(
-    model: Model, source: str | Path, config: ml_collections.ConfigDict | None, folder: Path
-) -> tuple[Model, PreparedData, Evaluation]:
-    """Evaluates a model on the test split: `metrics.json` and a table.
+def _as_configured(
+    model: Model, source: str | Path, config: ml_collections.ConfigDict | None
+) -> Model:
+    """Returns a model that searches and refines poses as a configuration says, if there is one.
 
     Args:
         model: the model.
         source: where it is from.
-        config: says on which data to evaluate, and how long poses are searched or refined; the
-            model's own by default.
-        folder: gets `metrics.json`.
-
-    Returns:
-        (model as it was evaluated, data, evaluation).
+        config: of the same model.
     """
     if config is None:
-        config = model.config
-    else:
-        run_folder.check_same_model(source, model.config, config)
-        own = copy.deepcopy(model.config)
-        own.pose, own.search = config.pose, config.search
-        model = Model(own, model.params)
+        return model
+    run_folder.check_same_model(source, model.config, config)
+    own = copy.deepcopy(model.config)
+    own.pose, own.search = config.pose, config.search
+    return Model(own, model.params)
+
+
+def _evaluated(
+    model: Model, config: ml_collections.ConfigDict, folder: Path
+) -> tuple[PreparedData, Evaluation]:
+    """Evaluates a model on the test split of the data that a configuration describes.
+
+    Args:
+        model: the model.
+        config: says on which data, and how many objects at a time.
+        folder: gets `metrics.json`.
+    """
     data = prepare.prepare(config.data)
     if not len(data.test):
         raise ConfigError(f"{config.data.source or config.data.dataset}: has no test split")
@@ -142,14 +153,13 @@ def _evaluated(
     )
     evaluate.write_metrics(folder / "metrics.json", evaluation.metrics)
     print(evaluate.format_table(evaluation.metrics))
-    return model, data, evaluation
+    return data, evaluation
 
 
 def report_run(workdir: str | Path, config: ml_collections.ConfigDict | None = None) -> None:
     """Evaluates, and writes the report with its pictures, `pictures/opening.png` among them."""
-    model, data, evaluation = _evaluated(
-        inference.load_run(workdir), workdir, config, Path(workdir)
-    )
+    model = _as_configured(inference.load_run(workdir), workdir, config)
+    data, evaluation = _evaluated(model, config or model.config, Path(workdir))
     if evaluation.predictions is not None:
         path = Path(workdir) / "pictures" / "opening.png"
         present = {data.test.class_names[label] for label in evaluation.predictions.label}
@@ -162,6 +172,7 @@ def report_run(workdir: str | Path, config: ml_collections.ConfigDict | None = N
 
 def reconstruct_meshes(
     workdir: str | Path,
+    config: ml_collections.ConfigDict | None,
     input_path: str | None,
     output: str | None,
     mesh_format: str | None = None,
@@ -169,15 +180,16 @@ def reconstruct_meshes(
     """Infers pose, code and reconstruction of every mesh at `input_path`."""
     from rotdis import reconstruct  # needs trimesh
 
-    if input_path is None:
+    if not input_path:
         raise UsageError("--input: say which mesh file or folder of meshes to reconstruct")
     folder = _folder(workdir, output, "reconstruct")
-    model = inference.load(workdir)
+    model = _as_configured(inference.load(workdir), workdir, config)
     reconstruct.reconstruct(model, input_path, folder, mesh_format=mesh_format, workers=0)
 
 
 def align_meshes(
     workdir: str | Path,
+    config: ml_collections.ConfigDict | None,
     input_path: str | None,
     output: str | None,
     mesh_format: str | None = None,
@@ -186,31 +198,37 @@ def align_meshes(
     """Turns the meshes at `input_path` into a common frame."""
     from rotdis import align  # needs trimesh
 
-    if input_path is None:
+    if not input_path:
         raise UsageError("--input: say which folder of meshes to align")
     folder = _folder(workdir, output, "aligned")
-    model = inference.load(workdir)
+    model = _as_configured(inference.load(workdir), workdir, config)
     align.align(model, input_path, folder, by=align_by, mesh_format=mesh_format, workers=0)
 
 
 def generate_shapes(
-    workdir: str | Path, input_path: str | None, output: str | None, mesh_format: str
+    workdir: str | Path,
+    config: ml_collections.ConfigDict | None,
+    input_path: str | None,
+    output: str | None,
+    mesh_format: str,
 ) -> None:
     """Writes samples, interpolations and a rotation sweep as pictures and meshes."""
     from rotdis import gallery  # needs trimesh
 
     folder = _folder(workdir, output, "generated")
-    model = inference.load(workdir)
-    objects = gallery.load_objects(input_path, model.resolution) if input_path else None
+    model = _as_configured(inference.load(workdir), workdir, config)
+    objects = gallery.load_objects(input_path, model.resolution, folder) if input_path else None
     gallery.write_gallery(model, folder, objects, mesh_format=mesh_format)
 
 
-def explore_model(workdir: str | Path, page: Page) -> None:
+def explore_model(
+    workdir: str | Path, config: ml_collections.ConfigDict | None, page: Page
+) -> None:
     """Serves a page on the model until Ctrl-C."""
     from rotdis.explore import explorer, objects, server  # need trimesh and websockets
 
-    model = inference.load(workdir)
-    chosen, description = objects.choose(model)
+    model = _as_configured(inference.load(workdir), workdir, config)
+    chosen, description = objects.choose((config or model.config).data)
     print(f"explore: {len(chosen)} objects, {description}")
     print("explore: compiling, so that the first drag is as quick as the others", flush=True)
     name = Path(workdir).resolve().name if Path(workdir).exists() else str(workdir)
@@ -229,6 +247,8 @@ def export_model(workdir: str | Path, output: str | None) -> None:
 def _folder(workdir: str | Path, output: str | None, name: str) -> Path:
     """Returns where to write: into the run, unless it is said, or the model is no folder."""
     if output:
+        if Path(output).is_file():  # said before the work, not after it
+            raise UsageError(f"--output: {output} is a file; results need a folder")
         return Path(output)
     if packaged.find(workdir) or Path(workdir).is_file():
         raise UsageError(f"--output: say where to write; {workdir} is a model, not a folder")

@@ -54,7 +54,7 @@ def write_gallery(
         objects: at least two, normalized, in any orientation, by name; furniture by default. They
             are interpolated two by two, the first three pairs.
         seed: of the samples.
-        mesh_format: one of `surfaces.FORMATS`.
+        mesh_format: one of `mesh_files.FORMATS`.
 
     Raises:
         RotdisError: fewer than two objects.
@@ -91,16 +91,23 @@ def example_objects(resolution: int) -> Objects:
     }
 
 
-def load_objects(source: str | Path, resolution: int) -> Objects:
+def load_objects(source: str | Path, resolution: int, output: str | Path | None = None) -> Objects:
     """Returns the first meshes of a file or folder, normalized, by name; as many as are shown.
+
+    Args:
+        source: a mesh file or a folder.
+        resolution: D.
+        output: a folder to leave out: what an earlier call wrote is no input.
 
     Raises:
         DataError: there is no such file or folder, or no mesh in it.
         MeshError: a mesh cannot be used.
     """
     objects = {}
-    for path in find_meshes(source)[: 2 * _PAIRS]:
-        name = path.stem if path.stem not in objects else f"{path.stem}_{len(objects)}"
+    for path in find_meshes(source, output)[: 2 * _PAIRS]:
+        name, number = path.stem, 2
+        while name in objects:
+            name, number = f"{path.stem}_{number}", number + 1
         objects[name] = normalize.normalize(path, resolution)
     return objects
 

@@ -74,6 +74,35 @@ def test_an_evaluation_searches_and_refines_poses_as_its_configuration_says(tmp_
         commands.run("evaluate", given, "modelnet10", output=str(tmp_path / "out"))
 
 
+@pytest.mark.parametrize("mode", ["reconstruct", "align", "generate"])
+def test_meshes_are_posed_as_the_configuration_says(mode, tmp_path, monkeypatch):
+    models = []
+    saved, given = tiny_config(), tiny_config()
+    given.pose.refine_steps = 3
+    monkeypatch.setattr(inference, "load", lambda _: inference.Model(saved, {}))
+    for place in ("reconstruct.reconstruct", "align.align", "gallery.write_gallery"):
+        monkeypatch.setattr(f"rotdis.{place}", lambda model, *_, **__: models.append(model))
+    monkeypatch.setattr(gallery, "load_objects", lambda *_: {})
+    for config in (None, given):
+        commands.run(mode, config, str(tmp_path), input_path="parts")
+    assert [model.config.pose.refine_steps for model in models] == [0, 3]
+    given.model.latent_size += 1
+    with pytest.raises(CheckpointError, match="another model .*latent_size"):
+        commands.run(mode, given, str(tmp_path), input_path="parts")
+
+
+def test_an_export_takes_no_configuration(tmp_path):
+    with pytest.raises(UsageError, match="--config: is not for --mode=export"):
+        commands.run("export", tiny_config(), str(tmp_path))
+
+
+@pytest.mark.parametrize("mode", ["evaluate", "reconstruct", "align", "generate"])
+def test_an_output_that_is_a_file_is_refused_before_the_work(mode, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="--output: .*file is a file; results need a folder"):
+        commands.run(mode, None, "modelnet10", "parts", str(tmp_path / "file"))
+
+
 @pytest.mark.parametrize("mode", ["report", "export"])
 def test_the_name_of_a_packaged_model_is_no_run(mode, tmp_path, monkeypatch):
     (tmp_path / "known.rotdis").touch()
@@ -88,9 +117,10 @@ def test_a_model_is_explored_on_this_machine_alone_unless_told_otherwise(monkeyp
     from rotdis.explore import explorer, objects, server
 
     served = []
-    monkeypatch.setattr(inference, "load", lambda source: source)
-    monkeypatch.setattr(objects, "choose", lambda _: (("object",), "objects"))
-    monkeypatch.setattr(explorer, "Explorer", lambda model, *rest: (model, *rest))
+    model = inference.Model(tiny_config(), {})
+    monkeypatch.setattr(inference, "load", lambda _: model)
+    monkeypatch.setattr(objects, "choose", lambda data: ((data.resolution,), "objects"))
+    monkeypatch.setattr(explorer, "Explorer", lambda _, *rest: rest)
     monkeypatch.setattr(server, "run", lambda *arguments: served.append(arguments))
     run = tmp_path / "chairs"
     run.mkdir()
@@ -98,6 +128,6 @@ def test_a_model_is_explored_on_this_machine_alone_unless_told_otherwise(monkeyp
     page = commands.Page("0.0.0.0", 1234, open_browser=False)
     commands.run("explore", None, "known", page=page)
     assert served == [
-        ((str(run), ("object",), "objects", "chairs"), "127.0.0.1", 8765, True),
-        (("known", ("object",), "objects", "known"), "0.0.0.0", 1234, False),
+        (((16,), "objects", "chairs"), "127.0.0.1", 8765, True),
+        (((16,), "objects", "known"), "0.0.0.0", 1234, False),
     ]

@@ -5,6 +5,7 @@ Nothing is prepared or downloaded for it: a run whose data are not here is shown
 
 import dataclasses
 
+import ml_collections
 import numpy as np
 from jaxtyping import Float
 from sklearn.decomposition import PCA
@@ -32,24 +33,27 @@ class Directions:
     shares: Float[np.ndarray, " k"]
 
 
-def choose(model: Model) -> tuple[VoxelSet, str]:
+def choose(config: ml_collections.ConfigDict) -> tuple[VoxelSet, str]:
     """Returns the objects to choose from, and what they are, in words.
 
-    The test split of the model's own data, where that lies prepared on this machine; otherwise
-    pieces of generated furniture, six of each class.
+    The test split of the data that `config.data` describes, where they lie prepared on this
+    machine; otherwise pieces of generated furniture, six of each class.
+
+    Args:
+        config: `config.data`.
 
     Raises:
         DataError: the prepared data are damaged.
     """
-    data = prepare.find(model.config.data)
+    data = prepare.find(config)
     if data is not None and len(data.test):
-        source = data.directory.name.split(f"-{model.resolution}-")[0]
+        source = data.directory.name.split(f"-{config.resolution}-")[0]
         return data.test, f"the test split of {source}"
     grids, names, labels = [], [], []
     for label, name in enumerate(CLASSES_10):
         for seed in range(_FURNITURE_PER_CLASS):
             mesh = furniture.make_object(name, seed)
-            grids.append(normalize.normalize(mesh, model.resolution))
+            grids.append(normalize.normalize(mesh, config.resolution))
             names.append(f"{name}_{seed}")
             labels.append(label)
     generated = VoxelSet(
@@ -57,7 +61,7 @@ def choose(model: Model) -> tuple[VoxelSet, str]:
         label=np.array(labels, np.int32),
         source_id=tuple(names),
         class_names=CLASSES_10,
-        resolution=model.resolution,
+        resolution=config.resolution,
         partial=True,
         aligned=True,
     )

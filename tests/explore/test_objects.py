@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tiny import tiny_config
 from tiny_data import data_config, write_npz
 
 pytest.importorskip("igl")
@@ -11,18 +10,10 @@ from rotdis.data import prepare  # noqa: E402
 from rotdis.explore import objects  # noqa: E402  (needs trimesh)
 
 
-class _Model:
-    resolution = 16
-
-    def __init__(self, data):
-        self.config = tiny_config()
-        self.config.data = data
-
-
 def test_the_test_split_is_taken_where_it_lies_prepared(tmp_path):
     data = data_config(write_npz(tmp_path / "boxes.npz"), tmp_path / "prepared")
     prepared = prepare.prepare(data)
-    chosen, description = objects.choose(_Model(data))
+    chosen, description = objects.choose(data)
     assert chosen.source_id == prepared.test.source_id
     assert description == "the test split of boxes"
 
@@ -34,7 +25,7 @@ def test_without_prepared_data_there_is_furniture_and_nothing_is_written(
     monkeypatch.setattr(objects, "_FURNITURE_PER_CLASS", 1)
     write_npz(tmp_path / "boxes.npz")
     data = data_config(tmp_path / source if source else "", tmp_path / "prepared")
-    chosen, description = objects.choose(_Model(data))
+    chosen, description = objects.choose(data)
     assert len(chosen) == 10 and "furniture" in description
     assert chosen.voxels(slice(0, 3)).shape == (3, 16, 16, 16)
     assert not (tmp_path / "prepared").exists()
