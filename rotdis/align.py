@@ -21,7 +21,8 @@ from rotdis.render import CANONICAL_COLOR, INPUT_COLOR
 KINDS = ("folder", "all")
 _SHOWN = 48  # objects on the overview, at most
 _COLUMNS = 8
-_COMPARED = 64  # side of the grids on which objects are compared, at least
+# Side of the grids on which objects are compared, at most: a multiple of the model's, or that.
+_COMPARED = 64
 
 
 def align(

@@ -17,7 +17,12 @@ class Parser(flags.ArgumentParser):
 
     Args:
         loader: the parser of ml_collections, which runs the file.
+
+    Attributes:
+        config: what was parsed last, before any field was set on the command line.
     """
+
+    config: ml_collections.ConfigDict | None = None
 
     def __init__(self, loader: flags.ArgumentParser):
         super().__init__()
@@ -41,6 +46,7 @@ class Parser(flags.ArgumentParser):
                 f"--config={path}: get_config() returned {type(config).__name__}, not a "
                 "ConfigDict: start from rotdis.config.base_config()"
             )
+        self.config = config
         return config
 
 

@@ -6,6 +6,7 @@ python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config
 """
 
 import contextlib
+import difflib
 import errno
 import sys
 from collections.abc import Callable, Iterator
@@ -151,8 +152,24 @@ def _parse(arguments: list[str]) -> list[str]:
     try:
         return FLAGS(arguments)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        message = " ".join(str(error).split())
-        raise UsageError(f"{message} (see --help)") from error
+        message = _unknown_field(arguments[1:]) or f"{' '.join(str(error).split())} (see --help)"
+        raise UsageError(message) from error
+
+
+def _unknown_field(arguments: list[str]) -> str | None:
+    """Returns what to say of the first --config.FIELD that the configuration does not have."""
+    for argument in arguments:
+        option, *parts = argument.lstrip("-").split("=")[0].split(".")
+        place = FLAGS["config"].parser.config if option == "config" else None
+        for part in parts if place is not None else ():
+            known = list(place) if isinstance(place, ml_collections.ConfigDict) else []
+            if part not in known:
+                alike = difflib.get_close_matches(part, known, 1)
+                hint = f"did you mean {alike[0]}? " if alike else ""
+                path = ".".join([option, *parts])
+                return f"--{path}: there is no such field; {hint}see rotdis/config.py"
+            place = place[part]
+    return None
 
 
 def main() -> None:
@@ -188,8 +205,8 @@ def _explained() -> Iterator[None]:
         if error.errno not in _DISK:
             raise
         raise RotdisError(
-            f"{error.filename or 'a file'}: cannot be written ({error.strerror}); what is saved is "
-            "kept: mend that, and start the same command again"
+            f"{error.filename or 'a file'}: cannot be read or written ({error.strerror}); what is "
+            "saved is kept: mend that, and start the same command again"
         ) from error
 
 

@@ -40,7 +40,8 @@ class Reconstruction:
             model has no posterior.
         runner_up: the heaviest hypothesis that is another pose (farther off than 30 degrees), as
             such a motion; None where there is none.
-        runner_up_weight: the share of the posterior within 30 degrees of it.
+        runner_up_weight: the share of the posterior within 30 degrees of it that is not counted in
+            `weight`.
         z: code of the shape, the same for every orientation.
         occupancy: the decoded shape in the canonical frame, probabilities.
         radius: of the smallest enclosing ball, in the mesh's units.

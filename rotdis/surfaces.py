@@ -10,8 +10,6 @@ from skimage import measure
 from rotdis import atomic
 from rotdis.data import normalize
 
-FORMATS = ("ply", "obj", "glb", "stl", "off")
-
 
 def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trimesh.Trimesh:
     """Returns the surface at 0.5 by marching cubes, about the origin.

@@ -24,7 +24,7 @@ _FIELDS = {
     "data.dir": "where prepared voxels are kept",
     "data.classes": "the classes to keep, such as \"('chair','sofa')\"; empty keeps all",
     "data.resolution": "voxels along a side, a multiple of 16",
-    "data.loader": "or tfdata, which streams shards: for data larger than the device's memory",
+    "data.loader": "or tfdata, which feeds shards from memory: for data larger than the device's",
     "model.dtype": "or bfloat16: half of the memory for activations",
     "model.latent_size": "numbers in a shape code",
     "pose.method": "or search (the affine VAE), none (the plain VAE)",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 trimesh = pytest.importorskip("trimesh")
-from rotdis import surfaces  # noqa: E402  (needs trimesh)
+from rotdis import mesh_files, surfaces  # noqa: E402  (needs trimesh)
 
 
 def _ball(size, radius):
@@ -19,7 +19,7 @@ def test_the_surface_has_the_size_asked_for():
     assert surfaces.surface(np.zeros((8, 8, 8))).is_empty
 
 
-@pytest.mark.parametrize("suffix", surfaces.FORMATS)
+@pytest.mark.parametrize("suffix", mesh_files.FORMATS)
 def test_a_saved_surface_comes_back(tmp_path, suffix):
     mesh = surfaces.surface(_ball(16, 5).astype(np.float32))
     path = tmp_path / "made" / f"ball.{suffix}"

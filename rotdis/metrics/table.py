@@ -2,9 +2,10 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from rotdis import atomic
 
 # Columns of the per-class table: metric, heading, format.
 _COLUMNS = (
@@ -32,15 +33,8 @@ def write_metrics(path: str | Path, metrics: Mapping[str, float]) -> None:
     wrong = sorted(name for name, value in metrics.items() if not math.isfinite(value))
     if wrong:
         raise ValueError(f"metrics that are not finite: {', '.join(wrong)}")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: int(v) if _is_count(name) else float(v) for name, v in metrics.items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    atomic.write(path, (json.dumps(plain, indent=2, sort_keys=True) + "\n").encode())
 
 
 def format_table(metrics: Mapping[str, float]) -> str:

@@ -1,6 +1,7 @@
 """The metrics file is whole or old; the table shows what it is given."""
 
 import json
+import os
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(table.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         table.write_metrics(path, {"a": 1.0})
     assert json.loads(path.read_text()) == METRICS
