@@ -85,7 +85,7 @@ def main() -> None:
     logging.set_verbosity(logging.ERROR)
     try:
         model = inference.load(arguments.workdir)
-        explorer = Explorer(model, *objects.choose(model), arguments.workdir)
+        explorer = Explorer(model, *objects.choose(model.config.data), arguments.workdir)
         with server.in_background(explorer) as address:
             latency = measure(address, arguments.seconds)
     except RotdisError as error:

@@ -71,9 +71,11 @@ def choose(config: ml_collections.ConfigDict) -> tuple[VoxelSet, str]:
 def directions(codes: Float[np.ndarray, "n l"], count: int = DIRECTIONS) -> Directions:
     """Returns the principal directions of codes, at most `count` and as many as there can be."""
     codes = np.asarray(codes, np.float64)
-    pca = PCA(min(count, len(codes) - 1, codes.shape[1])).fit(codes)
+    with np.errstate(invalid="ignore"):
+        pca = PCA(min(count, len(codes) - 1, codes.shape[1])).fit(codes)
     steps = pca.components_ * np.sqrt(pca.explained_variance_)[:, None]
-    return Directions(steps.astype(np.float32), pca.explained_variance_ratio_.astype(np.float32))
+    shares = np.nan_to_num(pca.explained_variance_ratio_)  # codes that are all equal have none
+    return Directions(steps.astype(np.float32), shares.astype(np.float32))
 
 
 def encode(model: Model, objects: VoxelSet) -> Float[np.ndarray, "n l"]:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import http
 import logging
+import signal
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from rotdis.errors import RotdisError
 from rotdis.explore import protocol, web
 from rotdis.explore.explorer import UPLOAD_LIMIT, Explorer
 from rotdis.explore.mailbox import Mailbox
+from rotdis.interrupt import Stopped
 
 SOCKET = "/socket"
 MOST_TABS = 16
@@ -32,18 +34,21 @@ def run(explorer: Explorer, host: str, port: int, open_browser: bool = True) -> 
 
     Raises:
         RotdisError: the address cannot be listened on.
+        Stopped: another signal came.
     """
 
     def ready(address: str) -> None:
         print(f"explore: {address} (Ctrl-C ends it)", flush=True)
-        if host not in web.LOOPBACK:
+        if not web.is_loopback(host):
             print("explore: other machines can reach it too, and nothing asks them for a password")
         if open_browser:  # some browsers return only when they are closed
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     try:
         asyncio.run(serve(explorer, host, port, ready))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, Stopped) and stop.number != signal.SIGINT:
+            raise
         print("explore: ended")
 
 
@@ -123,13 +128,13 @@ class _Serving:
     """The connections of one server."""
 
     def __init__(self, explorer: Explorer, host: str):
-        self._explorer, self._host = explorer, host
+        self._explorer, self._local = explorer, web.is_loopback(host)
         self._files = web.page_files()
         self._tabs = 0
 
     def respond(self, _: websockets.ServerConnection, request: Request) -> Response | None:
         """Answers a request for a file; returns None where it opens a WebSocket."""
-        if web.is_foreign(request.headers, self._host):
+        if web.is_foreign(request.headers, self._local):
             return web.response(http.HTTPStatus.FORBIDDEN, "Not by way of another site.\n")
         path = urlsplit(request.path).path
         if path == SOCKET:

@@ -44,3 +44,5 @@ def test_directions_are_those_in_which_the_codes_spread_in_standard_deviations()
 def test_there_are_no_more_directions_than_there_can_be():
     codes = np.random.default_rng(0).normal(size=(3, 8))
     assert objects.directions(codes).steps.shape == (2, 8)
+    alike = objects.directions(np.ones((3, 8)))
+    assert (alike.steps == 0).all() and (alike.shares == 0).all()

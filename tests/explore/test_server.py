@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import signal
 import struct
+import sys
 import threading
 import time
 
@@ -15,9 +17,11 @@ pytest.importorskip("websockets")
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402
 
+from rotdis import inference  # noqa: E402
 from rotdis.errors import RotdisError  # noqa: E402
-from rotdis.explore import latency, protocol, server  # noqa: E402  (need websockets)
+from rotdis.explore import latency, objects, protocol, server, web  # noqa: E402
 from rotdis.explore.explorer import UPLOAD_LIMIT, Explorer  # noqa: E402
+from rotdis.interrupt import Stopped  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +82,7 @@ def test_no_other_files_are(address, path):
     assert _get(address, path)[0] == 404
 
 
-@pytest.mark.parametrize("name", ["evil.example", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize("name", ["evil.example", "127.0.0.1.evil.example", "", "[::1"])
 def test_a_name_of_another_site_is_turned_away(address, name):
     assert _get(address, Host=f"{name}:{_port(address)}")[0] == 403
 
@@ -180,10 +184,36 @@ def test_a_drag_is_answered_by_its_newest_view(exploring, address, monkeypatch):
     assert sequences == answered and len(answered) <= 4
 
 
+@pytest.mark.parametrize(
+    "host, local",
+    [("127.0.0.1", True), ("127.0.0.2", True), ("LOCALHOST", True), ("127.1", True), ("::1", True),
+     ("0.0.0.0", False), ("", False), ("192.0.2.1", False), ("no.such.name.invalid", False)],
+)  # fmt: skip
+def test_an_address_is_this_machine_s_however_it_is_written(host, local):
+    assert web.is_loopback(host) == local
+
+
 def test_the_time_of_a_drag_is_measured(address):
     measured = latency.measure(address, 0.5)
     assert 0 < measured.median <= measured.percentile_95 < 10_000
     assert measured.pictures_per_second > 0.2
+
+
+def test_the_command_that_measures_it_tells_it(monkeypatch, capsys):
+    monkeypatch.setattr(inference, "load", lambda _: tiny_model())
+    monkeypatch.setattr(objects, "choose", lambda data: (box_set(), data.source))
+    monkeypatch.setattr(sys, "argv", ["latency", "--workdir=tiny", "--seconds=0.3"])
+    latency.main()
+    assert "from drag to surfaces at" in capsys.readouterr().out
+
+
+def test_another_signal_is_not_its_ordinary_end(exploring, monkeypatch):
+    async def terminated(*_):
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(server, "serve", terminated)
+    with pytest.raises(Stopped):
+        server.run(exploring, "127.0.0.1", 0, open_browser=False)
 
 
 def test_ctrl_c_ends_it(exploring, monkeypatch, capsys):
