@@ -233,7 +233,13 @@ class Checkpoints:
             raise self._damaged(step, damage)
 
     def _damaged(self, step: int, damage: str) -> CheckpointError:
-        others = [other for other in run_folder.checkpoints(self._workdir) if other != step]
+        present = run_folder.checkpoints(self._workdir)
+        if step not in present:  # a run that goes on replaces its checkpoints
+            return CheckpointError(
+                f"{self._directory / str(step)}: is not there, or was replaced by a newer one "
+                "while it was read; start the command again"
+            )
+        others = [other for other in present if other != step]
         whole = [each for each in others if not intact.find_damage(self._directory / str(each))]
         advice = (
             f"delete that folder to go on from step {max(whole)}, the newest that is intact"

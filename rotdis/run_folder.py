@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ import ml_collections
 
 from rotdis import atomic, compatibility
 from rotdis.config import base_config
-from rotdis.errors import CheckpointError
+from rotdis.errors import CheckpointError, UsageError
+from rotdis.step import frames_are_used
 
 FORMAT = 2  # of the folder; raised by a change that older code cannot read
 OLDEST = 2  # that this code reads; raised by a change after which it cannot read older folders
@@ -53,6 +55,20 @@ def checkpoints(workdir: str | Path) -> dict[int, Path]:
 def holds_checkpoint(workdir: str | Path) -> bool:
     """Returns whether a folder holds a run with at least one complete checkpoint."""
     return bool(checkpoints(workdir))
+
+
+def check_name(workdir: str | Path) -> None:
+    """Makes sure that checkpoints that are written to a folder will be found again.
+
+    Raises:
+        UsageError: its path holds brackets or a backslash, which Orbax takes for a pattern.
+    """
+    path = str(Path(workdir).resolve())
+    if re.search(r"\[.*\]|\\", path):
+        raise UsageError(
+            f"--workdir: {path} holds brackets or a backslash, and what Orbax writes there it does "
+            "not find again; choose another name"
+        )
 
 
 @contextlib.contextmanager
@@ -95,7 +111,7 @@ def load_config(workdir: str | Path) -> ml_collections.ConfigDict:
 
     Raises:
         CheckpointError: the folder holds no run, one of another version of rotdis, or a damaged
-            configuration.
+            configuration, or it cannot be read.
     """
     path = Path(workdir) / CONFIG
     if not path.exists() and not holds_checkpoint(workdir):
@@ -107,7 +123,9 @@ def load_config(workdir: str | Path) -> ml_collections.ConfigDict:
             raise ValueError("another format or configuration than rotdis writes")
     except FileNotFoundError as error:
         raise _damaged(path, "is missing") from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, "is not a configuration that rotdis wrote") from error
     if found > FORMAT:
         raise CheckpointError(
@@ -150,7 +168,8 @@ def _damaged(path: Path, damage: str) -> CheckpointError:
 def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
     """Makes sure that a workdir's run is one of this configuration.
 
-    A run of other length may find its frames at other shares of it.
+    A run of other length may find its frames at other shares of it. Which step a share is depends
+    on how often a run is logged.
 
     Raises:
         CheckpointError: it holds another; the message names the keys that differ.
@@ -158,6 +177,8 @@ def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> No
     saved = compatibility.complete(load_config(workdir).to_dict(), workdir)
     prolonged = saved.train.steps != config.train.steps
     fields = _RUN - ({"frames.synchronize_at"} if prolonged else set())
+    if frames_are_used(config) and not prolonged:
+        fields |= {"train.log_every"}
     differences = _differences(saved, config, fields)
     if differences:
         raise CheckpointError(

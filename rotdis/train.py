@@ -52,6 +52,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     Raises:
         CheckpointError: the workdir cannot be written, holds another model's run, or is in use by
             another process; or there is no such model as `config.train.start_from` names.
+        UsageError: checkpoints in the workdir would not be found again.
         ConfigError: the batch cannot be divided over the devices.
         DataError: the data cannot be prepared, or hold no training objects, or too many.
         ImportError: `config.train.wandb` names a project, and wandb is not installed.
@@ -65,6 +66,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
     if config.train.wandb:
         importlib.import_module("rotdis.wandb_log")  # where wandb is missing, it is said now
     trained = None
+    run_folder.check_name(workdir)
     if run_folder.holds_checkpoint(workdir):
         run_folder.check_same_run(workdir, config)
     elif config.train.start_from:

@@ -119,6 +119,16 @@ def test_a_damaged_checkpoint_is_named_and_the_one_to_go_on_from(state, saved, t
         _restore(workdir, state)
 
 
+def test_one_that_is_replaced_while_it_is_read_is_not_said_to_be_damaged(state, saved, tmp_path):
+    workdir = shutil.copytree(saved, tmp_path / "run")
+    checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
+    step = checkpoints.latest_step()
+    shutil.rmtree(run_folder.checkpoints(workdir)[step])
+    with pytest.raises(CheckpointError, match=f"{step}: is not there, or was replaced"):
+        checkpoints.restore(state, _mesh(1), step)
+    checkpoints.close()
+
+
 def test_a_checkpoint_of_another_version_is_not_said_to_be_damaged(state, saved):
     count = len(state.frames)
     told = (

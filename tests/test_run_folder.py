@@ -1,5 +1,6 @@
 """Laws of a run's folder: its configuration comes back or is refused, another run is refused."""
 
+import errno
 import json
 import shlex
 import subprocess
@@ -8,7 +9,7 @@ import pytest
 from tiny import tiny_config
 
 from rotdis import run_folder
-from rotdis.errors import CheckpointError
+from rotdis.errors import CheckpointError, UsageError
 
 
 def test_the_configuration_comes_back_whole(tmp_path):
@@ -33,6 +34,34 @@ def test_another_run_is_refused_and_the_differing_keys_named(tmp_path):
     run_folder.check_same_run(tmp_path, other)
     other.data.source = "other.npz"
     run_folder.check_same_model("it", tiny_config(), other)
+
+
+def test_a_configuration_that_cannot_be_read_is_not_said_to_be_damaged(tmp_path, monkeypatch):
+    run_folder.save_config(tmp_path, tiny_config())
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", refused)
+    with pytest.raises(CheckpointError, match=r"config.json: cannot be read \(Permission denied\)$"):
+        run_folder.load_config(tmp_path)
+
+
+def test_where_frames_are_found_a_run_is_logged_as_often_as_before(tmp_path):
+    """Which step a share of the run is depends on it: a search would be skipped, or come twice."""
+    config = tiny_config()
+    config.frames.synchronize_at = (0.5,)
+    run_folder.save_config(tmp_path, config)
+    config.train.log_every += 1
+    with pytest.raises(CheckpointError, match="train.log_every"):
+        run_folder.check_same_run(tmp_path, config)
+
+
+@pytest.mark.parametrize("name", ["lr[1e-3]", "[lab]/run", "a\\b"])
+def test_a_name_under_which_orbax_finds_nothing_again_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match="--workdir: .*brackets or a backslash"):
+        run_folder.check_name(tmp_path / name)
+    run_folder.check_name(tmp_path / "a[b, 1e-3 *?")
 
 
 def test_a_run_of_another_length_may_find_frames_at_other_shares_of_it(tmp_path):
