@@ -35,7 +35,9 @@ PYTHON
 
 install() {
     local extras python
-    if ! "$venv_python" -m pip --version >/dev/null 2>&1; then
+    # One that uv made has no pip, and is kept.
+    if ! "$venv_python" -m pip --version >/dev/null 2>&1 &&
+        ! "$venv_python" -m ensurepip >/dev/null 2>&1; then
         python=$(find_python)
         echo "making .venv with $("$python" --version)"
         "$python" -m venv --clear .venv

@@ -3,7 +3,7 @@
 Fields come to `rotdis.config` over time. One that a saved configuration lacks did not exist when
 its model was trained, so it gets the value under which nothing changes: the one in `BEFORE`, or the
 default where that is it. A change that no value of a field can undo raises the format number in
-`rotdis.checkpoint` or `rotdis.packaged.archive` instead.
+`rotdis.run_folder` or `rotdis.packaged.archive` instead.
 """
 
 from collections.abc import Mapping

@@ -70,8 +70,7 @@ def blocked_in_new_processes() -> Iterator[None]:
 class StopSignals:
     """Turns the first SIGINT or SIGTERM into a request; a second one acts at once."""
 
-    requested = False
-    number = 0
+    number = 0  # of the signal that came
 
     def __enter__(self) -> "StopSignals":
         self._previous = {}
@@ -83,7 +82,7 @@ class StopSignals:
         return self
 
     def _request(self, number: int, frame) -> None:
-        self.requested, self.number = True, number
+        self.number = number
         signal.signal(number, self._previous[number])
         # Not print: the signal may have come in the middle of one.
         os.write(2, b"\nstopping after this step (once more: at once, unsaved)\n")

@@ -82,7 +82,14 @@ def collect(folder: str | Path) -> list[Row]:
     runs = sorted(path.parent for path in Path(folder).glob("*/metrics.json"))
     if not runs:
         raise RotdisError(f"{folder}: no finished run; make them by launch/latent_sweep.sh")
-    rows = [_row(run) for run in runs]
+    rows = []
+    for run in runs:
+        try:
+            rows.append(_row(run))
+        except (KeyError, ValueError) as error:
+            raise RotdisError(
+                f"{run}: lacks what a finished run has ({error}); train it again, or move it away"
+            ) from error
     for row, seconds in zip(rows, _seconds_per_object(runs), strict=True):
         row.seconds_per_object = seconds
     _fill_in_gaps(rows)

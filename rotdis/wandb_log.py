@@ -11,6 +11,7 @@ import numpy as np
 import wandb
 from jaxtyping import UInt8
 
+from rotdis import atomic
 from rotdis.errors import RotdisError
 
 _ID = "wandb_id"
@@ -38,7 +39,7 @@ class WandbLog:
         workdir.mkdir(parents=True, exist_ok=True)
         path = workdir / _ID
         if not path.exists():
-            path.write_text(secrets.token_hex(4))
+            atomic.write(path, secrets.token_hex(4).encode())
         try:
             self._run = wandb.init(
                 project=project,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -111,6 +112,13 @@ def test_without_a_plain_model_the_cost_of_encoding_is_compared_with_nothing():
 
 def _row(rotations, method, sse, seconds=0.1):
     return sweep.Row(rotations, method, 8, 0, sse, np.nan, 0.5, 0.9, 0.8, 3.0, 0.8, 1.0, seconds)
+
+
+def test_a_run_that_lacks_something_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "sweep")
+    (tmp_path / "sweep" / "so3,mixture,4,0" / "metrics.json").write_text("{}")
+    with pytest.raises(RotdisError, match="so3,mixture,4,0: lacks what a finished run has"):
+        sweep.collect(tmp_path / "sweep")
 
 
 def test_a_folder_without_finished_runs_is_told(tmp_path, monkeypatch, capsys):

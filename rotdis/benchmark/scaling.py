@@ -172,6 +172,6 @@ if __name__ == "__main__":
     )
     flags.DEFINE_integer("per_device", 16, "Objects of a step on each device.", 1)
     flags.DEFINE_float(
-        "achieved", 0.1, "The share of a device's operations that the step gets.", 0.0, 1.0
+        "achieved", 0.1, "The share of a device's operations that the step gets.", 1e-6, 1.0
     )
     app.run(main)

@@ -158,9 +158,8 @@ def _svg(figure, name: str, text: str) -> str:
         drawn = drawn.replace(color, f"var({variable})")
     label = re.sub(r"[<>&\"]", lambda m: f"&#{ord(m[0])};", text)
     opening = re.search(r'viewBox="[^"]*"', drawn)[0]
-    drawn = re.sub(
-        r"<svg[^>]*>", f'<svg {opening} role="img" aria-label="{label}">', drawn, count=1
-    )
+    head = f'<svg {opening} role="img" aria-label="{label}">'
+    drawn = re.sub(r"<svg[^>]*>", lambda _: head, drawn, count=1)  # it may hold a backslash
     return re.sub(r"\n\s*", "\n", drawn).strip()
 
 

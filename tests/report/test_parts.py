@@ -77,6 +77,8 @@ def test_histograms_are_of_all_and_of_each_class():
     found = charts.pair_error_histograms(errors, label, ("a", "b", "<c>"))
     assert [c.title.split(":")[0] for c in found] == ["all classes", "a", "<c>"]
     assert "67% below 30" in found[0].text and "<c>" not in found[2].svg
+    (_, one) = charts.pair_error_histograms(errors, 0 * label, (r"a\dm",))
+    assert r"a\dm" in one.svg
 
 
 @pytest.mark.parametrize("better, best", [("lower", 1), ("higher", 0)])
