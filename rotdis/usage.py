@@ -52,8 +52,8 @@ examples:
       the pose of a mesh
 
 exit status: 0 done; 1 something that the message names is missing or damaged; 2 the command line
-or the configuration is wrong; 130 after Ctrl-C (0 where that ends
-explore) and 143 after SIGTERM (training saves first).
+or the configuration is wrong; 130 after Ctrl-C (0 where that ends explore) and 143 after SIGTERM
+(training saves first).
 
 All fields are explained in rotdis/config.py; --helpfull lists the options of every library."""
 

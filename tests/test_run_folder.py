@@ -43,7 +43,7 @@ def test_a_configuration_that_cannot_be_read_is_not_said_to_be_damaged(tmp_path,
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.read_text", refused)
-    with pytest.raises(CheckpointError, match=r"config.json: cannot be read \(Permission denied\)$"):
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Permission denied\)$"):
         run_folder.load_config(tmp_path)
 
 
