@@ -11,6 +11,7 @@ source "$(dirname "$0")/environment.sh"
 install test
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.pytest_cache/jax}
 export XLA_FLAGS="--xla_backend_optimization_level=1 ${XLA_FLAGS:-}"
+export ROTDIS_LONG_RUN_MINUTES=${ROTDIS_LONG_RUN_MINUTES:-120}
 export ROTDIS_FAULT_LOG=$PWD/runs/faults.jsonl
 mkdir -p runs
 : > "$ROTDIS_FAULT_LOG"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains on the generated furniture on this machine, evaluates, and writes the report. Run again it
-# goes on where it stopped. Arguments go to rotdis:
+# goes on where it stopped. Arguments go to rotdis, which runs in the checkout (give paths as absolute
+# ones):
 #
 #     [WORKDIR=runs/furniture] bash launch/local.sh [--processes=N] [--config.train.steps=2000 ...]
 #
@@ -19,6 +20,10 @@ processes=1 arguments=()
 for argument in "$@"; do
     case $argument in
         --processes=*) processes=${argument#*=} ;;
+        --workdir | --workdir=*)
+            echo "--workdir: say it by WORKDIR=FOLDER bash launch/local.sh" >&2
+            exit 2
+            ;;
         *) arguments+=("$argument") ;;
     esac
 done

@@ -14,7 +14,7 @@ with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     print(free.getsockname()[1])')
     trap 'kill -TERM "${pids[@]}" 2>/dev/null || true' TERM
-    trap : INT # the terminal's Ctrl-C reaches them by itself; one more from here would cut it short
+    trap : INT # the terminal's Ctrl-C reaches them by itself, once they have begun; one more cuts it short
     for ((process = 0; process < count; process++)); do
         # Where there are GPUs, each process takes one.
         JAX_LOCAL_DEVICE_IDS=$process "$@" --processes="$count" \

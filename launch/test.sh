@@ -2,6 +2,7 @@
 # Checks the project from a bare checkout: style, then all tests. Arguments go to pytest:
 #
 #     bash launch/test.sh [-k NAME ...]
+#     bash launch/test.sh -m slow --timeout=0     # hours
 #
 # Needs Python 3.11 or later ($PYTHON says which) and, the first time, the network.
 set -euo pipefail

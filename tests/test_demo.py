@@ -5,6 +5,8 @@ import io
 import os
 import queue
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -97,7 +99,7 @@ def notebook(tmp_path_factory):
         "HOME": str(folder),  # prepared data are kept below it
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    client = _Client(notebook, timeout=150, resources={"metadata": {"path": str(folder)}})
+    client = _Client(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
     client.execute(env=environment)
     return notebook
 
@@ -135,6 +137,19 @@ def test_it_is_committed_without_outputs_and_with_all_that_the_test_replaces():
     for cell in notebook.cells:
         assert not cell.get("outputs") and cell.get("execution_count") is None, cell.id
     assert REPLACED.keys() <= {cell.id for cell in notebook.cells}
+
+
+def test_opened_in_a_checkout_it_installs_that(tmp_path):
+    """Jupyter starts it in its own folder."""
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "demo.ipynb").touch()
+    cells = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
+    magic = re.compile(r"^( *)[!%].*", re.MULTILINE)  # clones, enters, installs
+    python = magic.sub(r"\1pass", cells["install"])
+    for folder in (tmp_path, tmp_path / "launch"):
+        code = f"import os\nos.chdir({str(folder)!r})\n{python}\nprint(os.getcwd())"
+        shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert shown.stdout.strip() == str(tmp_path), shown.stderr
 
 
 def test_training_says_how_far_it_is_and_nothing_else(notebook):
