@@ -7,7 +7,7 @@ import pytest
 from tiny import tiny_config
 
 from rotdis import frames, losses, step, train
-from rotdis.data import prepare
+from rotdis.data import order, prepare
 from rotdis.geometry import resample, so3
 from rotdis.models import rotation_vae
 
@@ -52,6 +52,23 @@ def test_the_frames_are_rotations_that_the_model_found_up_to_the_cubes_group(run
     nearest = np.einsum("nij,gij->ng", relative, so3.cube_group()).max(1)
     assert np.allclose(nearest, 3, atol=1e-3)
     assert not found[len(own) :].any()
+
+
+def test_a_step_uses_the_frames_of_the_very_objects_that_it_sees(run):
+    config, split, state = run
+    mesh = train.make_mesh(config.train.batch_size)
+    model = rotation_vae.create(config)
+    take = jax.jit(step.make_train_step(model, config, mesh, len(split)))
+    index = order.batch_indices(config.seed, 0, len(split), config.train.batch_size)
+    stride = order.frame_stride(len(split), len(state.frames))
+    seen = np.zeros((len(state.frames), 1, 1), np.float32)
+    seen[index[index % stride == 0] // stride] = 1
+    assert 0 < seen.sum() < len(seen)
+    terms = []
+    for rows in (seen, 1 - seen):
+        frames_there = state.replace(frames=jnp.asarray(rows * np.eye(3, dtype=np.float32)))
+        terms.append(float(take(frames_there, split.packed[index])[1]["frame"]))
+    assert terms[0] > 0 == terms[1]
 
 
 def test_what_is_alike_is_found_where_the_loss_uses_it(run):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from tiny import tiny_config
 
-from rotdis import objective, step
+from rotdis import losses, objective, step
 from rotdis.geometry import so3
 from rotdis.models import rotation_vae
 
@@ -34,6 +34,59 @@ def _objective(config, count):
     params = step.init_state(model, config).params
     keys = jax.random.split(jax.random.key(0), count)
     return jax.jit(functools.partial(objective.loss_and_metrics, params, model, config, x, keys))
+
+
+def test_a_view_is_decoded_from_the_other_ones_code_and_their_relative_rotation_ties_the_poses():
+    config = tiny_config()
+    config.pose.second_width = 0
+    model = rotation_vae.create(config)
+    x = (jax.random.uniform(jax.random.key(3), (2, 16, 16, 16)) > 0.8).astype(jnp.float32)
+    params = step.init_state(model, config).params
+    keys = jax.random.split(jax.random.key(0), 2)
+    view_keys, code_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)
+
+    @jax.jit
+    def recomputed(params):
+        (one, two), (q1, q2) = objective.make_views(x, view_keys, config.data.rotations)
+        views, turns = jnp.concatenate([one, two]), jnp.concatenate([q1, q2])
+        origin = (jnp.concatenate([x, x]), turns)
+        code, _ = model.apply(
+            {"params": params}, views, training=True, origin=origin, method="infer"
+        )
+        # Row 0 of an object's noise is of its first view.
+        noise = jax.vmap(lambda key: jax.random.normal(key, (2, model.latent_size)))(code_keys)
+        noise = jnp.concatenate([noise[:, 0], noise[:, 1]])
+        z = code.z_mean + jnp.exp(code.z_logvar / 2) * noise
+        of_the_other = z[jnp.array([2, 3, 0, 1])]
+        logits = model.apply({"params": params}, of_the_other, code.rotation, method="decode")
+        seen = jnp.mean(jax.vmap(losses.bernoulli_nll)(logits, views))
+        r1, r2 = jnp.split(code.rotation, 2)
+        targets = jnp.concatenate(
+            [q1 @ jnp.swapaxes(q2, 1, 2) @ r2, q2 @ jnp.swapaxes(q1, 1, 2) @ r1]
+        )
+        tied = jax.vmap(losses.mixture_nll, (0, 0, 0, None))(
+            code.posterior.log_weights,
+            code.posterior.rotations,
+            targets,
+            config.loss.concentration,
+        )
+        return seen, jnp.mean(tied)
+
+    loss, metrics = jax.jit(
+        lambda params: objective.loss_and_metrics(params, model, config, x, keys)
+    )(params)
+    seen, tied = recomputed(params)
+    assert np.isclose(metrics["reconstruction"], seen, rtol=1e-5)
+    assert np.isclose(metrics["equivariance"], tied, rtol=1e-4)
+    weights = config.loss
+    whole = (
+        metrics["reconstruction"]
+        + weights.kl_weight * (metrics["kl"] + metrics["pose_kl"])
+        + weights.tilt_weight * metrics["tilt"]
+        + weights.equivariance_weight / weights.concentration * metrics["equivariance"]
+        + weights.equivariance_weight / weights.refinement_concentration * metrics["refinement"]
+    )
+    assert np.isclose(loss, whole, rtol=1e-5)
 
 
 def test_known_frames_draw_poses_to_them_and_unknown_ones_do_not():

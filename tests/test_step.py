@@ -187,6 +187,29 @@ def test_samples_are_located_once_for_their_eight_neighbours(compiled_step):
     assert locating == [8, 8, 8, 8, 8]
 
 
+def test_weights_decay_and_biases_and_norms_do_not(config):
+    params = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
+    optimizer = step.make_optimizer(config)
+    opt_state, nothing = optimizer.init(params), jax.tree.map(jnp.zeros_like, params)
+    for _ in range(2):  # the rate of the first step is 0
+        updates, opt_state = optimizer.update(nothing, opt_state, params)
+    assert (updates["kernel"] < 0).all() and (updates["bias"] == 0).all()
+
+
+def test_a_large_gradient_counts_by_its_direction_alone(config):
+    params = {"kernel": jnp.ones((3, 2))}
+    optimizer = step.make_optimizer(config)
+    direction = jax.random.normal(jax.random.key(0), (3, 2))
+    direction *= 10 * config.optimizer.clip_norm / jnp.linalg.norm(direction)
+    one, other = (
+        optimizer.update({"kernel": scale * direction}, optimizer.init(params), params)[1]
+        for scale in (1, 100)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one, other)
+    small = optimizer.update({"kernel": 0.01 * direction}, optimizer.init(params), params)[1]
+    assert not np.allclose(jax.tree.leaves(small)[1], jax.tree.leaves(one)[1], rtol=0.5)
+
+
 def test_what_is_held_stays_and_the_rest_learns(model, config, state, packed):
     config = config.copy_and_resolve_references()
     config.train.hold_pose = True

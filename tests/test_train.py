@@ -130,6 +130,25 @@ def test_it_is_said_why_no_step_is_done_while_frames_are_looked_for(
         train.train(config, tmp_path)
 
 
+def test_the_frames_found_are_those_that_steps_go_on_with(config, tmp_path, monkeypatch):
+    class Reached(Exception):
+        pass
+
+    def stepped(state, _):
+        assert (np.asarray(state.frames) == 7).all()
+        raise Reached
+
+    monkeypatch.setattr(frames.Synchronizer, "is_due", lambda _, done: True)
+    monkeypatch.setattr(
+        frames.Synchronizer,
+        "__call__",
+        lambda _, state: state.replace(frames=jnp.full_like(state.frames, 7)),
+    )
+    monkeypatch.setattr(runner, "make_runner", lambda *_: stepped)
+    with pytest.raises(Reached):
+        train.train(config, tmp_path)
+
+
 def test_a_step_that_is_not_finite_stops_the_run_and_the_last_checkpoint_is_kept(
     config, compiled_once, tmp_path, monkeypatch
 ):

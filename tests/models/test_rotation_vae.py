@@ -150,18 +150,23 @@ def test_the_canonical_form_of_a_view_is_resampled_from_the_object_once():
     assert np.abs(_canonicalize(views, turned) - x).max() > 0.1
 
 
-def test_the_decoder_sees_the_orientation_through_the_resampling_alone():
+def test_the_decoder_sees_the_orientation_through_the_resampling_alone(monkeypatch):
     model, params = _model()
     z = jnp.ones((1, 5))
     identity = jnp.eye(3)[None]
     turned = so3.random_uniform(jax.random.key(3), (1,))
     decode = jax.jit(lambda z, r: model.apply(params, z, r, method="decode"))
-    # A quarter turn permutes the latent volume's cells, so the set of cells is the same...
     assert np.abs(decode(z, turned) - decode(z, identity)).max() > 1e-6
-    # ... and no parameter takes the rotation: the identity equals the path without resampling.
+    # No parameter takes the rotation: the identity equals the path without resampling, ...
     plain = rotation_vae.Decoder(16, 8, 16, 2, 8)
     direct = jax.jit(plain.apply)({"params": params["params"]["decoder"]}, z, None)
     assert np.allclose(decode(z, identity), direct, atol=1e-5)
+    # ... which has the same parameters, and where nothing is resampled no rotation tells.
+    bare = jax.eval_shape(plain.init, jax.random.key(0), z, None)["params"]
+    assert jax.tree.structure(bare) == jax.tree.structure(params["params"]["decoder"])
+    monkeypatch.setattr(resample, "rotate", lambda volume, rotation: volume)
+    unturned = model.apply(params, z, turned, method="decode")
+    assert np.allclose(unturned, direct, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["mixture", "none"])
