@@ -46,7 +46,8 @@ def align(
     a row for each: `file`; `pose`, 4x4, rigid, row by row, which maps the points of the original
     (columns x, y, z, 1) to those of the aligned mesh; `aligned`, the file written; `group`, a
     number: meshes of one group share a frame, and between groups there is none; `agreement`, the
-    mean IoU of the aligned voxels with those of its most similar meshes (null if it has none); and
+    mean IoU of the aligned voxels with those of its most similar meshes (null if it has none; where
+    it is low, it is like none, and its turn is arbitrary); and
     `turned_deg`, by how much this differs from what the model alone says; `overview.png`, the first
     of each folder before and after, six rows of eight; and `report.json`, how many were done, and
     which were skipped, why.

@@ -85,6 +85,8 @@ def predict(
     for batch in padded(index, batch_size):
         (x1, x2), views = see(split.voxels(batch), batch, seed, TEST, rotations)
         one, two = model.encode(x1), model.encode(x2)
+        # Before anything is decoded, which takes rotations alone.
+        _check_finite(split, batch, *(np.asarray(c.rotation) for c in (one, two)))
         own = model.decode(one.z_mean, one.rotation)
         other = model.decode(two.z_mean, one.rotation)
         said = [(c.z_mean, c.z_logvar, c.rotation) for c in (one, two)]

@@ -94,6 +94,8 @@ def example_objects(resolution: int) -> Objects:
 def load_objects(source: str | Path, resolution: int, output: str | Path | None = None) -> Objects:
     """Returns the first meshes of a file or folder, normalized, by name; as many as are shown.
 
+    Those that cannot be used are said, and skipped.
+
     Args:
         source: a mesh file or a folder.
         resolution: D.
@@ -101,14 +103,20 @@ def load_objects(source: str | Path, resolution: int, output: str | Path | None 
 
     Raises:
         DataError: there is no such file or folder, or no mesh in it.
-        MeshError: a mesh cannot be used.
     """
-    objects = {}
-    for path in find_meshes(source, output)[: 2 * _PAIRS]:
+    objects: Objects = {}
+    for path in find_meshes(source, output):
+        if len(objects) == 2 * _PAIRS:
+            break
+        try:
+            grid = normalize.normalize(path, resolution)
+        except RotdisError as error:
+            print(f"skipped: {error}")
+            continue
         name, number = path.stem, 2
         while name in objects:
             name, number = f"{path.stem}_{number}", number + 1
-        objects[name] = normalize.normalize(path, resolution)
+        objects[name] = grid
     return objects
 
 

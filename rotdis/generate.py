@@ -4,10 +4,13 @@ Codes of the prior are `Model.sample`'s. Everything here is NumPy in and out; pi
 it are made in `rotdis.gallery`.
 """
 
+import operator
+
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from rotdis.geometry import so3
 from rotdis.inference import Model
 
 
@@ -76,9 +79,14 @@ def decode_at(
     A model without a pose (`pose.method="none"`) turns nothing: its shapes come out all alike.
 
     Raises:
-        ValueError: the shapes are not (N, L) and (R, 3, 3).
+        ValueError: the shapes are not (N, L) and (R, 3, 3), or the matrices no rotations.
     """
     z, rotations = np.asarray(z, np.float32), np.asarray(rotations, np.float32)
+    if z.ndim != 2 or rotations.ndim != 3:
+        raise ValueError(
+            f"decode_at takes codes (N, L) and rotations (R, 3, 3), not {z.shape} and "
+            f"{rotations.shape}"
+        )
     voxels = model.decode(np.repeat(z, len(rotations), axis=0), np.tile(rotations, (len(z), 1, 1)))
     return voxels.reshape(len(z), len(rotations), *voxels.shape[1:])
 
@@ -90,12 +98,16 @@ def full_turn(axis: Float[np.ndarray, " 3"], steps: int) -> Float[np.ndarray, "s
     with the rotation R, the turn is `full_turn(axis, steps) @ R`.
 
     Raises:
+        TypeError: the steps are no whole number.
         ValueError: the axis has no direction, or there is no step.
     """
-    axis = np.asarray(axis, np.float64)
+    axis, steps = np.asarray(axis, np.float64), operator.index(steps)
     length = np.linalg.norm(axis)
     if axis.shape != (3,) or not 0 < length < np.inf or steps < 1:
-        raise ValueError(f"full_turn takes an axis (3,) that is not zero, and steps, not {axis}")
+        raise ValueError(
+            "full_turn takes an axis (3,) that is not zero, and at least 1 step, not "
+            f"{axis} and {steps}"
+        )
     angles = 2 * np.pi * np.arange(steps) / steps
     return Rotation.from_rotvec(angles[:, None] * axis / length).as_matrix().astype(np.float32)
 
@@ -108,11 +120,12 @@ def geodesic(
     Half a turn apart there are two shortest ways; one of them is taken.
 
     Raises:
-        ValueError: fewer than two steps.
+        ValueError: fewer than two steps, or matrices that are no rotations.
     """
     if steps < 2:
         raise ValueError(f"geodesic takes at least 2 steps, not {steps}")
     start = np.asarray(start, np.float64)
+    so3.require_rotations(np.stack([start, end]))
     way = Rotation.from_matrix(start.T @ np.asarray(end, np.float64)).as_rotvec()
     part = Rotation.from_rotvec(np.linspace(0, 1, steps)[:, None] * way)
     return (start @ part.as_matrix()).astype(np.float32)

@@ -12,12 +12,14 @@ from jaxtyping import Float
 
 from rotdis import checkpoint, compatibility, packaged, run_folder
 from rotdis.errors import CheckpointError
+from rotdis.geometry import so3
 from rotdis.models import rotation_vae
 from rotdis.models.rotation_vae import Code
 from rotdis.packaged import archive
 from rotdis.step import AXIS, init_state
 
 BATCH = 32  # objects at a time; smaller calls are padded to a power of two, larger ones are cut
+_OUTSIDE = 1e-3  # how far from [0, 1] rounding may leave an occupancy
 
 
 class Model:
@@ -61,7 +63,7 @@ class Model:
             voxels: normalized objects (`rotdis.normalize`) in any orientation.
 
         Raises:
-            ValueError: the grids are not of this model's resolution.
+            ValueError: the grids are not of this model's resolution, or not in [0, 1].
         """
         return self._batched(self._encode, self._check(voxels))
 
@@ -71,7 +73,7 @@ class Model:
         """Returns the occupancy probabilities of shapes `z_mean`, turned by `rotation`.
 
         Raises:
-            ValueError: the shapes are not (B, L) and (B, 3, 3).
+            ValueError: the shapes are not (B, L) and (B, 3, 3), or the matrices no rotations.
         """
         z_mean = np.asarray(z_mean, np.float32)
         rotation = np.asarray(rotation, np.float32)
@@ -80,13 +82,14 @@ class Model:
                 f"decode takes codes (B, {self.latent_size}) and rotations (B, 3, 3), "
                 f"not {z_mean.shape} and {rotation.shape}"
             )
+        so3.require_rotations(rotation)
         return self._batched(self._decode, z_mean, rotation)
 
     def canonicalize(self, voxels: Float[np.ndarray, "b d d d"]) -> Float[np.ndarray, "b d d d"]:
         """Returns the objects turned into their canonical pose.
 
         Raises:
-            ValueError: the grids are not of this model's resolution.
+            ValueError: the grids are not of this model's resolution, or not in [0, 1].
         """
         return self._batched(self._canonicalize, self._check(voxels))
 
@@ -104,6 +107,12 @@ class Model:
             raise ValueError(
                 f"this model takes grids (B, {self.resolution}, {self.resolution}, "
                 f"{self.resolution}), not {voxels.shape}; rotdis.normalize makes one of any source"
+            )
+        # A comparison with what is no number is false.
+        if voxels.size and not (voxels.min() >= -_OUTSIDE and voxels.max() <= 1 + _OUTSIDE):
+            raise ValueError(
+                "this model takes occupancies in [0, 1], and these grids hold others; "
+                "rotdis.normalize makes them of any grid"
             )
         return voxels
 
@@ -191,7 +200,9 @@ def restore(run: str | Path) -> tuple[ml_collections.ConfigDict, optax.Params, i
         CheckpointError: there is no such run, or it has no checkpoint.
     """
     if not Path(run).is_dir():
-        raise CheckpointError(f"{run}: no such training run")
+        known = packaged.find(run)
+        hint = "; it is a packaged model, which --mode=evaluate takes" if known else ""
+        raise CheckpointError(f"{run}: no such training run{hint}")
     config = compatibility.complete(run_folder.load_config(run).to_dict(), run)
     if not run_folder.holds_checkpoint(run):
         raise CheckpointError(f"{run}: holds no checkpoint yet; train it first (--mode=train)")

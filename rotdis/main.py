@@ -45,6 +45,16 @@ _EXTRAS = {
 # What a disk may say of what is written, whatever the mode.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
 
+# Options that are not for every mode.
+_ONLY_FOR = {
+    "input": ("reconstruct", "align", "generate"),
+    "output": ("evaluate", "reconstruct", "align", "generate", "export"),
+    "mesh_format": ("reconstruct", "align", "generate"),
+    "align_by": ("align",),
+    **dict.fromkeys(("host", "port", "browser"), ("explore",)),
+    **dict.fromkeys(("processes", "coordinator", "process_id"), ("train",)),
+}
+
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "The configuration, a Python file (it is run).")
 FLAGS["config"].parser = config_file.Parser(FLAGS["config"].parser)
@@ -109,8 +119,9 @@ def _run(arguments: list[str]) -> None:
     from rotdis import commands, config_rules, distributed  # after the flags: --help is quick
 
     validated = _validated(config_rules.validate)
-    if FLAGS.mode != "train" and FLAGS.processes != 1:
-        raise UsageError("--processes: is for --mode=train; the other modes take one process")
+    for option, modes in _ONLY_FOR.items():
+        if FLAGS[option].present and FLAGS.mode not in modes:
+            raise UsageError(f"--{option}: is for --mode={', '.join(modes)}, not {FLAGS.mode}")
     distributed.initialize(FLAGS.coordinator, FLAGS.processes, FLAGS.process_id)
     distributed.silence_others()
     with distributed.leaving_on_errors(), _explained():
@@ -161,6 +172,11 @@ def _unknown_field(arguments: list[str]) -> str | None:
     for argument in arguments:
         option, *parts = argument.lstrip("-").split("=")[0].split(".")
         place = FLAGS["config"].parser.config if option == "config" else None
+        if option == "config" and parts and place is None:
+            return (
+                f"--config.{'.'.join(parts)}: needs a --config=FILE before it, such as "
+                "--config=configs/modelnet.py"
+            )
         for part in parts if place is not None else ():
             known = list(place) if isinstance(place, ml_collections.ConfigDict) else []
             if part not in known:

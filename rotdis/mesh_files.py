@@ -18,7 +18,7 @@ from jaxtyping import Float
 from rotdis import atomic
 from rotdis.data.meshes import MeshError, read_binvox
 from rotdis.data.off import read_off
-from rotdis.errors import DataError, RotdisError
+from rotdis.errors import DataError, RotdisError, UsageError
 
 if TYPE_CHECKING:
     import trimesh
@@ -106,17 +106,17 @@ def check_output(
     """Makes sure, before anything is written, that no original would be overwritten.
 
     Raises:
-        RotdisError: the output is the input's folder or a file, or a result would replace an input.
+        UsageError: the output is the input's folder or a file, or a result would replace an input.
     """
     source, output = Path(source), Path(output)
     if source.is_dir() and output.resolve() == source.resolve():
-        raise RotdisError(f"--output: {output} is the input; results need a folder of their own")
+        raise UsageError(f"--output: {output} is the input; results need a folder of their own")
     if output.exists() and not output.is_dir():
-        raise RotdisError(f"--output: {output} is a file; results need a folder")
+        raise UsageError(f"--output: {output} is a file; results need a folder")
     originals = {path.resolve() for path in inputs}
     for path in planned:
         if path.resolve() in originals:
-            raise RotdisError(
+            raise UsageError(
                 f"--output: {path} is one of the meshes of the input and would be overwritten; "
                 "choose another folder"
             )

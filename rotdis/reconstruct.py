@@ -60,20 +60,24 @@ class Reconstruction:
         return surfaces.surface(self.occupancy, self.radius)
 
 
-def infer(model: Model, sources: Iterable["trimesh.Trimesh | str | Path"]) -> list[Reconstruction]:
+def infer(
+    model: Model,
+    sources: "Iterable[trimesh.Trimesh | trimesh.Scene | str | Path] | str | Path",
+) -> list[Reconstruction]:
     """Infers the poses and shapes of meshes; nothing is written.
 
     `mesh.apply_transform(result.pose)` turns a mesh upright into the canonical frame.
 
     Args:
         model: the trained model.
-        sources: meshes, or paths of mesh files.
+        sources: meshes, or paths of mesh files; or one of either.
 
     Raises:
         MeshError: one of them is damaged or encloses no volume.
     """
+    one = isinstance(sources, str | Path) or not isinstance(sources, Iterable)
     found = []
-    for index, source in enumerate(sources):
+    for index, source in enumerate([sources] if one else sources):
         load = meshes.load_mesh if isinstance(source, str | Path) else meshes.clean_mesh
         mesh = load(source).mesh
         centre, radius = normalize.enclosing_ball(mesh.vertices)

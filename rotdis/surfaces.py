@@ -9,6 +9,7 @@ from skimage import measure
 
 from rotdis import atomic
 from rotdis.data import normalize
+from rotdis.mesh_files import FORMATS
 
 
 def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trimesh.Trimesh:
@@ -20,12 +21,21 @@ def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trime
 
     Returns:
         A closed mesh with outward normals, axes (x, y, z); an empty one where nothing exceeds 0.5.
+
+    Raises:
+        ValueError: the grid is not cubic or not finite, or the radius not positive.
     """
     size = len(occupancy)
+    if occupancy.shape != (size,) * 3 or not np.isfinite(occupancy).all() or not radius > 0:
+        raise ValueError(
+            f"surface takes a finite grid (D, D, D) and a positive radius, not {occupancy.shape} "
+            f"and {radius}"
+        )
     if occupancy.max() <= 0.5:
         return trimesh.Trimesh()
     padded = np.pad(occupancy, 1)
-    vertices, faces, _, _ = measure.marching_cubes(padded, 0.5)
+    # Where voxels are 0.5, corners of a triangle may coincide.
+    vertices, faces, _, _ = measure.marching_cubes(padded, 0.5, allow_degenerate=False)
     scale = radius / (normalize.RADIUS_FRACTION * size / 2)
     # Wound the other way round, the faces' normals point outwards.
     return trimesh.Trimesh((vertices - 1 - (size - 1) / 2) * scale, faces[:, ::-1])
@@ -36,8 +46,13 @@ def save(mesh: trimesh.Trimesh, path: str | Path) -> bool:
 
     Returns:
         Whether there was anything to write: an empty mesh leaves no file.
+
+    Raises:
+        ValueError: the suffix is of none of `mesh_files.FORMATS`.
     """
     path = Path(path)
+    if path.suffix[1:].lower() not in FORMATS:
+        raise ValueError(f"{path}: name it {', '.join(f'.{name}' for name in FORMATS)}")
     if not len(mesh.faces):
         return False
     content = mesh.export(file_type=path.suffix[1:].lower())

@@ -91,6 +91,14 @@ def test_meshes_are_posed_as_the_configuration_says(mode, tmp_path, monkeypatch)
         commands.run(mode, given, str(tmp_path), input_path="parts")
 
 
+def test_a_folder_of_no_name_is_none(tmp_path):
+    with pytest.raises(UsageError, match="--workdir"):
+        commands.run("train", tiny_config(), "")
+    for mode in ("reconstruct", "align"):
+        with pytest.raises(UsageError, match="--input"):
+            commands.run(mode, None, str(tmp_path), input_path="")
+
+
 def test_an_export_takes_no_configuration(tmp_path):
     with pytest.raises(UsageError, match="--config: is not for --mode=export"):
         commands.run("export", tiny_config(), str(tmp_path))

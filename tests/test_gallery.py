@@ -88,12 +88,14 @@ def test_one_object_is_not_enough(tmp_path):
         gallery.write_gallery(_Model(), tmp_path, _objects("a"))
 
 
-def test_meshes_of_like_names_are_all_kept(tmp_path):
+def test_meshes_of_like_names_are_all_kept_and_broken_ones_skipped(tmp_path, capsys):
     box = trimesh.creation.box((1, 2, 3))
     for name in ("a/box.obj", "b/box.obj", "b/box_2.obj", "c/box.obj", "out/meshes/sample.obj"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         box.export(tmp_path / name)
+    (tmp_path / "a" / "broken.obj").write_text("v 0 0\n")
     objects = gallery.load_objects(tmp_path, 16, tmp_path / "out")
+    assert "skipped: " in capsys.readouterr().out
     assert len(objects) == 4 and all(grid.shape == (16,) * 3 for grid in objects.values())
     with pytest.raises(DataError, match="nothing"):
         gallery.load_objects(tmp_path / "nothing", 16)

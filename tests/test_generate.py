@@ -91,8 +91,15 @@ def test_every_shape_is_decoded_at_every_rotation():
         lambda: generate.full_turn((0, 0, 0), 4),
         lambda: generate.full_turn((0, 0, 1), 0),
         lambda: generate.geodesic(np.eye(3), np.eye(3), 1),
+        lambda: generate.decode_at(_Model(), np.ones((2, 3)), np.eye(3)),
+        lambda: generate.decode_at(_Model(), np.ones(3), np.eye(3)[None]),
     ],
 )
 def test_a_way_without_ends_is_refused(call):
     with pytest.raises(ValueError, match="takes"):
         call()
+
+
+def test_half_a_step_is_none():
+    with pytest.raises(TypeError):
+        generate.full_turn((0, 0, 1), 2.5)

@@ -6,8 +6,9 @@ import pytest
 from tiny import tiny_config
 
 import rotdis
-from rotdis import checkpoint, run_folder, step
+from rotdis import checkpoint, generate, run_folder, step
 from rotdis.errors import CheckpointError
+from rotdis.geometry import resample
 from rotdis.inference import BATCH, Model
 from rotdis.models import rotation_vae
 
@@ -38,6 +39,16 @@ def test_any_batch_size_gives_each_object_its_own_result(model, count):
     assert isinstance(probabilities, np.ndarray)
     assert probabilities.shape == model.canonicalize(voxels[:count]).shape == (count, 16, 16, 16)
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    if not count:
+        return
+    assert np.allclose(part.rotation, whole.rotation[:count], atol=1e-5)
+    of_whole = model.decode(whole.z_mean, whole.rotation)[:count]
+    assert np.allclose(probabilities, of_whole, atol=1e-5)
+    alone = model.decode(part.z_mean[-1:], part.rotation[-1:])
+    assert np.allclose(alone[0], probabilities[-1], atol=1e-5)
+    # x = rotate(c, R)
+    back = jax.vmap(resample.rotate)(voxels[:count, ..., None], np.swapaxes(part.rotation, 1, 2))
+    assert np.allclose(model.canonicalize(voxels[:count]), back[..., 0], atol=1e-5)
 
 
 def test_sizes_share_a_few_compilations(model):
@@ -50,6 +61,22 @@ def test_sizes_share_a_few_compilations(model):
 def test_a_grid_of_another_shape_is_refused_with_what_to_do(model, shape):
     with pytest.raises(ValueError, match="rotdis.normalize"):
         model.encode(np.zeros(shape))
+
+
+@pytest.mark.parametrize("change", [lambda v: 255 * v, lambda v: 2 * v - 1, lambda v: v * np.nan])
+def test_grids_that_hold_no_occupancies_are_refused(model, change):
+    for use in (model.encode, model.canonicalize):
+        with pytest.raises(ValueError, match=r"in \[0, 1\].*rotdis.normalize"):
+            use(change(_objects(2)))
+
+
+@pytest.mark.parametrize("factor", [0.0, 2.0, -1.0, np.nan])
+def test_matrices_that_are_no_rotations_are_refused(model, factor):
+    turns = np.stack([np.eye(3), factor * np.eye(3)])
+    with pytest.raises(ValueError, match="1 of 2 are not"):
+        model.decode(np.zeros((2, 4)), turns)
+    with pytest.raises(ValueError, match="1 of 2 are not"):
+        generate.geodesic(turns[0], turns[1], 3)
 
 
 def test_codes_of_another_size_are_refused(model):

@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from rotdis import reconstruct
+from rotdis.data.meshes import MeshError
 from rotdis.data.normalize import enclosing_ball
 from rotdis.geometry import so3
 from rotdis.mesh_batches import Account, voxelize_files
@@ -128,6 +129,17 @@ def test_in_python_meshes_and_paths_are_taken_alike(folder):
     assert np.allclose(upright.bounds.sum(axis=0), 0, atol=1e-6)
     assert from_path.mesh().is_watertight and from_path.z.shape == (4,)
     assert reconstruct.infer(_Model(), []) == []
+
+
+def test_in_python_one_mesh_or_a_scene_will_do_and_what_is_no_mesh_is_named(folder):
+    path = next(folder.rglob("*.obj"))
+    (expected,) = reconstruct.infer(_Model(), [path])
+    mesh = trimesh.load_mesh(path)
+    for source in (path, str(path), mesh, trimesh.Scene(mesh), [trimesh.Scene(mesh)]):
+        (found,) = reconstruct.infer(_Model(), source)
+        assert np.allclose(found.pose, expected.pose, atol=1e-6)
+    with pytest.raises(MeshError, match="PointCloud is no mesh"):
+        reconstruct.infer(_Model(), [trimesh.PointCloud(mesh.vertices)])
 
 
 def test_many_files_are_read_by_several_processes_in_order(tmp_path):

@@ -30,6 +30,28 @@ def test_a_saved_surface_comes_back(tmp_path, suffix):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_a_surface_is_closed_where_voxels_are_half_full_as_well():
+    ball = np.linalg.norm(np.indices((16,) * 3) - 7.5, axis=0)
+    halves = np.round(2 * np.clip(5.5 - ball, 0, 1)) / 2
+    assert (halves == 0.5).sum() > 20
+    assert surfaces.surface(halves).is_watertight
+
+
+@pytest.mark.parametrize(
+    "occupancy, radius",
+    [(_ball(16, 5)[:10], 1.0), (np.full((8,) * 3, np.nan), 1.0), (_ball(16, 5), -1.0)],
+)
+def test_what_has_no_surface_is_refused(occupancy, radius):
+    with pytest.raises(ValueError, match="finite grid .* positive radius"):
+        surfaces.surface(occupancy, radius)
+
+
+@pytest.mark.parametrize("name", ["ball.gltf", "ball.xyz", "ball"])
+def test_a_format_that_is_none_of_ours_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="name it .ply|name it .off"):
+        surfaces.save(surfaces.surface(_ball(16, 5).astype(np.float32)), tmp_path / name)
+
+
 def test_nothing_is_written_of_an_empty_surface(tmp_path):
     assert not surfaces.save(surfaces.surface(np.zeros((8, 8, 8))), tmp_path / "none.ply")
     assert not list(tmp_path.iterdir())

@@ -99,12 +99,18 @@ def load_mesh(
         raise MeshError(f"{name}: {error}") from error
 
 
-def clean_mesh(mesh: "trimesh.Trimesh", name: str = "mesh") -> LoadedMesh:
+def clean_mesh(mesh: "trimesh.Trimesh | trimesh.Scene", name: str = "mesh") -> LoadedMesh:
     """Checks and mends a mesh in memory, as `load_mesh` does; the argument itself is left alone.
 
+    The parts of a `trimesh.Scene` become one mesh.
+
     Raises:
-        MeshError: it holds no surface, or coordinates that are not finite.
+        MeshError: it is no mesh, or holds no surface, or coordinates that are not finite.
     """
+    if hasattr(mesh, "geometry"):
+        mesh = mesh.to_mesh()
+    if not hasattr(mesh, "faces"):
+        raise MeshError(f"{name}: a {type(mesh).__name__} is no mesh")
     return _clean(mesh.vertices, mesh.faces, Counter(), name)
 
 

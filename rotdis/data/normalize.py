@@ -32,8 +32,8 @@ def normalize(
     """Returns any object as the model's input.
 
     Args:
-        source: a grid of any size, axes (x, y, z), see `normalize_grid`; a `trimesh.Trimesh`; or
-            the path of a mesh file.
+        source: a grid of any size, axes (x, y, z), see `normalize_grid`; a `trimesh.Trimesh` or
+            a `trimesh.Scene`; or the path of a mesh file.
         resolution: D, the grid's side in voxels.
 
     Returns:
@@ -42,8 +42,9 @@ def normalize(
     Raises:
         DataError: the grid is empty, not three-dimensional, or not finite.
         MeshError: the mesh is damaged or encloses no volume.
+        ValueError: the resolution is not positive.
     """
-    if hasattr(source, "faces") and hasattr(source, "vertices"):
+    if hasattr(source, "geometry") or (hasattr(source, "faces") and hasattr(source, "vertices")):
         from rotdis.data import meshes, voxelize
 
         return voxelize.voxelize(meshes.clean_mesh(source).mesh, resolution, supersample=2)
@@ -51,7 +52,10 @@ def normalize(
         from rotdis.data import meshes, voxelize
 
         return voxelize.voxelize(meshes.load_mesh(source).mesh, resolution, supersample=2)
-    return normalize_grid(np.asarray(source), resolution)
+    grid = np.asarray(source)
+    if grid.dtype == object:
+        raise DataError(f"a {type(source).__name__} is neither a mesh nor a grid")
+    return normalize_grid(grid, resolution)
 
 
 def normalize_grid(grid: Num[np.ndarray, "a b c"], resolution: int) -> Float[np.ndarray, "d d d"]:
@@ -72,7 +76,10 @@ def normalize_grid(grid: Num[np.ndarray, "a b c"], resolution: int) -> Float[np.
 
     Raises:
         DataError: the grid is empty, not three-dimensional, or not finite.
+        ValueError: the resolution is not positive.
     """
+    if resolution < 1:
+        raise ValueError(f"a resolution of {resolution} has no voxels")
     occupancy = _occupancy(grid)
     centre, radius = _ball_of_grid(occupancy)
     middle = (np.array(occupancy.shape) - 1) / 2

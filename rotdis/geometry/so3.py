@@ -33,6 +33,24 @@ def cube_group() -> Float[np.ndarray, "24 3 3"]:
     return group
 
 
+def require_rotations(matrices: Float[np.ndarray, "*n 3 3"]) -> None:
+    """Makes sure that matrices are rotations, to a hundredth in every product of two columns.
+
+    Raises:
+        ValueError: some are not.
+    """
+    matrices = np.asarray(matrices, np.float64)
+    products = np.swapaxes(matrices, -1, -2) @ matrices
+    orthogonal = (np.abs(products - np.eye(3)) < 0.01).all(axis=(-2, -1))
+    determinant = np.linalg.det(np.where(orthogonal[..., None, None], matrices, 0))
+    good = orthogonal & (determinant > 0)
+    if not good.all():
+        raise ValueError(
+            "rotations are orthogonal matrices of determinant 1: "
+            f"{int((~good).sum())} of {good.size} are not"
+        )
+
+
 def from_quaternion(quaternion: Float[Array, "... 4"]) -> Float[Array, "... 3 3"]:
     """Returns the rotation of a quaternion (w, x, y, z) of any non-zero length."""
     quaternion = quaternion / jnp.sqrt(jnp.sum(quaternion**2, -1, keepdims=True) + _TINY)

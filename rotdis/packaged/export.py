@@ -9,7 +9,7 @@ import optax
 
 from rotdis import atomic, inference, packaged
 from rotdis.config import base_config
-from rotdis.errors import CheckpointError
+from rotdis.errors import CheckpointError, UsageError
 from rotdis.metric_writer import read_scalars
 from rotdis.packaged import archive, card, golden
 
@@ -31,11 +31,12 @@ def export(workdir: str | Path, output: str | Path) -> Path:
 
     Raises:
         CheckpointError: there is no such run, it has no checkpoint, its parameters are not finite,
-            the file would be over 10 MB, or has another suffix.
+            or the file would be over 10 MB.
+        UsageError: the file has another suffix.
     """
     output = Path(output)
     if output.suffix != packaged.SUFFIX:
-        raise CheckpointError(f"--output={output}: name it NAME{packaged.SUFFIX}")
+        raise UsageError(f"--output={output}: name it NAME{packaged.SUFFIX}")
     config, params, step = inference.restore(workdir)
     dtype, content = _smallest(config, params, step)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -165,7 +165,13 @@ def test_normalize_takes_grids_meshes_and_paths(tmp_path):
     from_mesh = normalize(box, 32)
     np.testing.assert_array_equal(normalize(path, 32), from_mesh)
     np.testing.assert_array_equal(normalize(str(path), 32), from_mesh)
+    np.testing.assert_array_equal(normalize(trimesh.Scene(box), 32), from_mesh)
     np.testing.assert_array_equal(normalize(from_mesh, 32), from_mesh)
     assert np.abs(normalize(np.ones((40, 20, 20)), 32) - from_mesh).mean() < 0.02
     with pytest.raises(MeshError, match="missing.off"):
         normalize(tmp_path / "missing.off", 32)
+    for source in (None, trimesh.PointCloud(box.vertices)):
+        with pytest.raises(DataError, match="is neither a mesh nor a grid"):
+            normalize(source, 32)
+    with pytest.raises(ValueError, match="resolution of 0"):
+        normalize(np.ones((4, 4, 4)), 0)

@@ -9,7 +9,7 @@ from tiny import tiny_config
 pytest.importorskip("igl")
 import rotdis  # noqa: E402
 from rotdis import checkpoint, compatibility, inference, packaged, run_folder, step  # noqa: E402
-from rotdis.errors import CheckpointError  # noqa: E402
+from rotdis.errors import CheckpointError, UsageError  # noqa: E402
 from rotdis.models import rotation_vae  # noqa: E402
 from rotdis.packaged import archive, card, export, golden  # noqa: E402
 
@@ -118,7 +118,7 @@ def test_a_file_over_the_limit_is_refused_and_none_is_written(run, tmp_path, mon
     monkeypatch.setattr(export, "LIMIT", 10_000)
     with pytest.raises(CheckpointError, match="is the limit"):
         export.export(run, tmp_path / "big.rotdis")
-    with pytest.raises(CheckpointError, match="name it NAME.rotdis"):
+    with pytest.raises(UsageError, match="name it NAME.rotdis"):
         export.export(run, tmp_path / "big.npz")
     assert not list(tmp_path.iterdir())
 
