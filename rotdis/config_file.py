@@ -58,11 +58,20 @@ def _fault(error: BaseException, path: str) -> str:
         if isinstance(raised, SyntaxError) and raised.filename == path:
             return _line(f"{path}, line {raised.lineno}", f"{raised.msg} (it is run as Python)")
         if inside:
-            return _line(f"{path}, line {inside[-1].lineno}", f"{type(raised).__name__}: {raised}")
+            place = f"{path}, line {inside[-1].lineno}"
+            return _line(place, f"{type(raised).__name__}: {_said(raised)}")
         if isinstance(raised, AttributeError) and raised.name == "get_config":
             return _line(path, "has no function get_config()")
     first = _chain(error)[-1]
     return _line(path, (str(first).strip().splitlines() or [type(first).__name__])[-1])
+
+
+def _said(error: BaseException) -> str:
+    """Returns an error's message; a field that there is none of is told by a quoted KeyError."""
+    chain = _chain(error)
+    if isinstance(error, AttributeError) and len(chain) > 1 and isinstance(chain[1], KeyError):
+        return "there is no field " + str(chain[1].args[0]).replace("\n", "; ")
+    return str(error)
 
 
 def _line(place: str, reason: str) -> str:

@@ -40,7 +40,9 @@ BROKEN = {
     "class E(BaseException): pass\nassert False, 'no'\n": ", line 2: AssertionError: no",
     "open('no such file')\n": r": \[Errno 2\] No such file or directory: 'no such file'",
     START + "    config.train.steps = 'many'\n    return config\n": ", line 6: TypeError: Could",
-    START + "    return config.train.stepss\n": ", line 6: AttributeError",
+    START + "    return config.train.stepss\n": (
+        ", line 6: AttributeError: there is no field 'stepss'; Did you mean \"steps\" instead"
+    ),
     "x = 1\0\n": ": source code string cannot contain null bytes",
 }
 
