@@ -12,6 +12,8 @@ from rotdis.geometry import resample
 from rotdis.inference import BATCH, Model
 from rotdis.models import rotation_vae
 
+_rotate = jax.jit(jax.vmap(resample.rotate))
+
 
 @pytest.fixture(scope="module")
 def state():
@@ -47,7 +49,7 @@ def test_any_batch_size_gives_each_object_its_own_result(model, count):
     alone = model.decode(part.z_mean[-1:], part.rotation[-1:])
     assert np.allclose(alone[0], probabilities[-1], atol=1e-5)
     # x = rotate(c, R)
-    back = jax.vmap(resample.rotate)(voxels[:count, ..., None], np.swapaxes(part.rotation, 1, 2))
+    back = _rotate(voxels[:count, ..., None], np.swapaxes(part.rotation, 1, 2))
     assert np.allclose(model.canonicalize(voxels[:count]), back[..., 0], atol=1e-5)
 
 
