@@ -101,11 +101,13 @@ def test_sizes_in_the_zips_directory_are_not_believed(tmp_path, monkeypatch, rec
     path = write_npz(tmp_path / "vast.npz")
     whole = path.read_bytes()
     start = whole.rindex(b"X_test.npy") - 46
-    for compressed, message in ((100, "than its content can"), (2**32 - 2, "by its header")):
+    # From Python 3.11.8 on, zipfile sees by itself that an entry would reach into another.
+    too_long = "by its header|Overlapped entries"
+    for compressed, message in ((100, "than its content can"), (2**32 - 2, too_long)):
         content = bytearray(whole)
         content[start + 20 : start + 28] = struct.pack("<II", compressed, 2**32 - 2)
         path.write_bytes(content)
-        with pytest.raises(DataError, match=f"vast.npz: .*{message}"):
+        with pytest.raises(DataError, match=f"vast.npz: .*({message})"):
             open_npz(path)
     path.write_bytes(whole)
     monkeypatch.setattr(npz.os, "sysconf", lambda name: 100)  # a machine of 10 kB
