@@ -12,7 +12,7 @@ import gc
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -65,7 +65,7 @@ class Checkpoints:
         self._saving = -1  # the step that is being saved, or was last
         self._unlogged: list[dict[str, float]] = []  # what is saved with it
         for step in run_folder.checkpoints(self._workdir):  # their metrics are read at once
-            self._check(step, "metrics/")
+            self._check(step, lambda name: name.startswith("metrics/"))
         logging.getLogger("absl").addFilter(storage_errors.is_news)
         storage_errors.silence_stragglers()
         self._manager = ocp.CheckpointManager(
@@ -227,8 +227,8 @@ class Checkpoints:
         if not self._read_only and jax.process_index() == 0:
             shutil.rmtree(self._directory / _DELETED, ignore_errors=True)
 
-    def _check(self, step: int, below: str = "") -> None:
-        damage = intact.find_damage(self._directory / str(step), below)
+    def _check(self, step: int, wanted: Callable[[str], bool] = lambda name: True) -> None:
+        damage = intact.find_damage(self._directory / str(step), wanted)
         if damage:
             raise self._damaged(step, damage)
 

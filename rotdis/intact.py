@@ -1,11 +1,11 @@
-"""Checksums beside the files of a checkpoint, so that damage is found before anything is read.
+"""Checksums beside the files of a checkpoint or of shards, so that damage is found before reading.
 
 Neither Orbax nor its storage notices most bits that flip in the parameters.
 """
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from rotdis import atomic
@@ -38,24 +38,24 @@ def is_sealed(folder: Path) -> bool:
     return (folder / NAME).exists()
 
 
-def find_damage(folder: Path, below: str = "") -> str | None:
+def find_damage(folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> str | None:
     """Returns what is wrong with the files of a sealed folder, None where nothing is.
 
     Files that were added later are not looked at, nor is a folder without checksums.
 
     Args:
         folder: the sealed folder.
-        below: only files whose path in the folder begins so.
+        wanted: whether a file of this path in the folder is looked at.
     """
     if not is_sealed(folder):
         return None
     try:
         notes = json.loads((folder / NAME).read_text())
         expected = {name: (note["bytes"], note["sha256"]) for name, note in notes.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return f"{NAME} cannot be read"
     for name, (size, sha256) in expected.items():
-        if not name.startswith(below):
+        if not wanted(name):
             continue
         try:
             found = (folder / name).stat().st_size

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rotdis.data import checksums
+from rotdis import intact
 from rotdis.data.prepare import SPLITS, PreparedData, alone
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
@@ -31,7 +31,7 @@ class ModelnetVoxelsConfig(tfds.core.BuilderConfig):
 
     def __init__(self, source: str, resolution: int, partial: bool, **kwargs):
         kind = "_partial" if partial else ""
-        super().__init__(name=f"{source}_{resolution}{kind}", version="1.0.0", **kwargs)
+        super().__init__(name=f"{source}_{resolution}{kind}", version="1.0.1", **kwargs)
         self.resolution, self.partial = resolution, partial
 
 
@@ -39,7 +39,7 @@ class ModelnetVoxels(tfds.core.GeneratorBasedBuilder):
     """Voxel objects: packed occupancy, label, class name, source id, and place in the split."""
 
     name = "modelnet_voxels"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.0.1")
     BUILDER_CONFIGS = [
         ModelnetVoxelsConfig(source, resolution, partial)
         for source in ("modelnet10", "modelnet40", "furniture")
@@ -120,7 +120,7 @@ def write_shards(prepared: PreparedData) -> Path:
             config=config.name if listed else config,
         )
         folder = Path(str(builder.data_path))
-        if not (folder / checksums.NAME).exists():
+        if not intact.is_sealed(folder):
             with alone(prepared.directory):
                 # Does nothing where another process has done it meanwhile.
                 builder.download_and_prepare(
@@ -129,6 +129,6 @@ def write_shards(prepared: PreparedData) -> Path:
                     ),
                     file_format="tfrecord",
                 )
-                if not (folder / checksums.NAME).exists():
-                    checksums.write(folder)
+                if not intact.is_sealed(folder):
+                    intact.seal(folder)
     return folder

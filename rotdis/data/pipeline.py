@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from rotdis.data import checksums
+from rotdis import intact
 from rotdis.data.order import batch_indices
 from rotdis.data.prepare import SPLITS
 from rotdis.errors import DataError
@@ -93,11 +93,9 @@ def _read(directory: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Reads a whole split, ordered by its objects' places."""
     tf.config.set_visible_devices([], "GPU")  # or TensorFlow would reserve its memory
     others = [f"-{other}.tfrecord-" for other in SPLITS if other != split]
-    damaged = checksums.damaged_file(
-        directory, lambda name: not any(other in name for other in others)
-    )
-    if damaged is not None:
-        raise _unreadable(damaged, directory, split, "it is not as it was written")
+    damage = intact.find_damage(directory, lambda name: not any(other in name for other in others))
+    if damage:
+        raise _unreadable(directory, directory, split, damage)
     try:
         _check_features(directory / "features.json")
         builder = tfds.builder_from_directory(str(directory))

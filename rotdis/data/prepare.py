@@ -20,8 +20,8 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
-from rotdis import atomic, npz
-from rotdis.data import checksums, chunks, modelnet_files, voxelset
+from rotdis import atomic, intact, npz
+from rotdis.data import chunks, modelnet_files, voxelset
 from rotdis.data.chunks import Chunk
 from rotdis.data.sources import Source, open_source
 from rotdis.data.voxelset import VoxelSet
@@ -222,7 +222,7 @@ def _write(path: Path, data: VoxelSet) -> dict:
             file, packed=data.packed, label=data.label, source_id=np.array(data.source_id, str)
         )
     os.replace(temporary, path)
-    return {"bytes": path.stat().st_size, "sha256": checksums.digest(path)}
+    return {"bytes": path.stat().st_size, "sha256": intact.digest(path)}
 
 
 def _checksum(info: dict) -> str:
@@ -235,7 +235,7 @@ def _read(directory: Path, aligned: bool) -> PreparedData:
     for split in SPLITS:
         path = directory / f"{split}.npz"
         try:
-            if checksums.digest(path) != info["files"][split]["sha256"]:
+            if intact.digest(path) != info["files"][split]["sha256"]:
                 raise ValueError("its checksum differs from the one noted when it was written")
             arrays = npz.read(path)
             splits[split] = VoxelSet(

@@ -1,6 +1,8 @@
 """Bad TFRecord shards: every flipped bit and lost end is noticed, and the file is named."""
 
+import errno
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 from faults import damage
 from tiny_data import data_config, write_npz
 
+from rotdis import intact
+
 pytest.importorskip("tensorflow_datasets")
-from rotdis.data import checksums, modelnet, pipeline  # noqa: E402  (need TensorFlow)
+from rotdis.data import modelnet, pipeline  # noqa: E402  (need TensorFlow)
 from rotdis.data.prepare import prepare  # noqa: E402
 from rotdis.errors import DataError  # noqa: E402
 
@@ -43,7 +47,7 @@ def _damage(shards: Path, folder: Path, count: int, record_fault, *, noted: bool
     shutil.copytree(shards, folder)
     expected = _batch(folder)
     if not noted:
-        (folder / checksums.NAME).unlink()
+        (folder / intact.NAME).unlink()
     outcomes = Counter()
     for path in sorted(folder.iterdir()):
         if "-test.tfrecord-" in path.name or (not noted and ".tfrecord-" not in path.name):
@@ -54,7 +58,7 @@ def _damage(shards: Path, folder: Path, count: int, record_fault, *, noted: bool
             try:
                 batch = _batch(folder)
                 # All that can be lost unnoticed is a note.
-                assert path.name == checksums.NAME, (path.name, kind)
+                assert path.name == intact.NAME, (path.name, kind)
                 assert np.array_equal(batch["voxels"], expected["voxels"])
                 outcomes["the same data"] += 1
             except DataError as error:
@@ -87,7 +91,7 @@ def test_a_shard_that_ends_early_at_a_record_is_told(shards, tmp_path):
     """Its checksums are right."""
     folder = tmp_path / shards.parent.name / shards.name
     shutil.copytree(shards, folder)
-    (folder / checksums.NAME).unlink()
+    (folder / intact.NAME).unlink()
     path = next(folder.glob("*-train.tfrecord-*"))
     content = path.read_bytes()
     path.write_bytes(content[: 16 + int.from_bytes(content[:8], "little")])
@@ -100,7 +104,7 @@ def test_no_module_is_imported_because_a_dataset_names_it(
 ):
     folder = tmp_path / shards.parent.name / shards.name
     shutil.copytree(shards, folder)
-    (folder / checksums.NAME).unlink()
+    (folder / intact.NAME).unlink()
     (tmp_path / "trap.py").write_text(f"open({str(tmp_path / 'trace')!r}, 'w')\n")
     monkeypatch.syspath_prepend(tmp_path)
     features = (folder / "features.json").read_text()
@@ -114,6 +118,20 @@ def test_no_module_is_imported_because_a_dataset_names_it(
 
 
 def test_notes_name_every_file(shards):
-    noted = json.loads((shards / checksums.NAME).read_text())
-    assert set(noted) == {path.name for path in shards.iterdir()} - {checksums.NAME}
-    assert checksums.damaged_file(shards, lambda name: True) is None
+    noted = json.loads((shards / intact.NAME).read_text())
+    assert set(noted) == {path.name for path in shards.iterdir()} - {intact.NAME}
+    assert intact.find_damage(shards) is None
+
+
+def test_a_shard_that_may_not_be_read_is_told_as_that(shards, tmp_path, monkeypatch):
+    refused = next(shards.glob("*-train.tfrecord-*"))
+    digest = intact.digest
+
+    def deny(path):
+        if path == refused:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return digest(path)
+
+    monkeypatch.setattr(intact, "digest", deny)
+    with pytest.raises(DataError, match=f"{refused.name} cannot be read: Permission denied"):
+        _batch(shards)
