@@ -3,6 +3,7 @@
 Also keeps the account that every such command ends with: what was done, and what was not and why.
 """
 
+import collections
 import dataclasses
 import json
 import os
@@ -18,6 +19,8 @@ from rotdis.errors import DataError, RotdisError
 
 # Meshes that are worth starting processes for, which takes seconds.
 _MANY = 64
+# Meshes that each process may be ahead of the model: their voxels are kept.
+_AHEAD = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,10 +120,14 @@ def _results(jobs: list[tuple[str, str, int, int]], workers: int) -> Iterator[tu
     if workers <= 1:
         yield from (_voxelized(*job) for job in jobs)
         return
-    with worker_pool.started(_voxelized, jobs, workers, "reads meshes") as futures:
-        futures.reverse()
-        while futures:  # none is kept once its voxels are handed on
-            yield futures.pop().result()
+    waiting = collections.deque()
+    with worker_pool.started(workers, "reads meshes") as submit:
+        for job in jobs:
+            if len(waiting) == _AHEAD * workers:
+                yield waiting.popleft().result()
+            waiting.append(submit(_voxelized, *job))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _voxelized(path: str, name: str, resolution: int, supersample: int) -> tuple | str:

@@ -5,7 +5,7 @@ import ctypes
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -16,20 +16,17 @@ _stopping = None  # in a worker: shared memory that is not 0 once the parent wan
 
 
 @contextlib.contextmanager
-def started(
-    function: Callable, jobs: Sequence[tuple], workers: int, task: str, advice: str = ""
-) -> Iterator[list[Future]]:
-    """Calls a function in processes, once for each job; leaving the block stops them.
+def started(workers: int, task: str, advice: str = "") -> Iterator[Callable[..., Future]]:
+    """Starts processes that call functions; leaving the block stops them.
 
     Args:
-        function: of a module, as processes import it; a long one asks `stopping` now and then.
-        jobs: its arguments.
         workers: processes.
         task: what they do, for the message: "reads meshes".
         advice: what to do where one was killed; ends the message.
 
     Yields:
-        A future for each job, in order. Whoever keeps them keeps their results.
+        `submit(function, *arguments)`, which returns a future. The function is one of a module, as
+        processes import it; a long one asks `stopping` now and then.
 
     Raises:
         DataError: inside the block a result was asked for, but a process was killed.
@@ -38,10 +35,13 @@ def started(
     context = multiprocessing.get_context("spawn")
     stop = context.RawValue("b", 0)
     with ProcessPoolExecutor(workers, context, _begin, (stop,)) as pool:
-        try:
+
+        def submit(function: Callable, *arguments: object) -> Future:
             with interrupt.blocked_in_new_processes():
-                futures = [pool.submit(function, *job) for job in jobs]
-            yield futures
+                return pool.submit(function, *arguments)
+
+        try:
+            yield submit
         except BrokenProcessPool as error:
             raise DataError(
                 f"a process that {task} was killed, perhaps for want of memory (or the calling "

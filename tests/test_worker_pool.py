@@ -39,16 +39,14 @@ def _die():
 
 
 def test_results_are_those_of_the_jobs_in_order(tmp_path):
-    with worker_pool.started(_leave_a_mark, [(tmp_path, i) for i in range(4)], 2, "") as futures:
+    with worker_pool.started(2, "") as submit:
+        futures = [submit(_leave_a_mark, tmp_path, number) for number in range(4)]
         assert [future.result() for future in futures] == [0, 1, 2, 3]
 
 
 def test_leaving_stops_the_workers_soon_and_in_good_order(tmp_path):
-    jobs = [(tmp_path, number) for number in range(100)]
-    with (
-        pytest.raises(KeyboardInterrupt),
-        worker_pool.started(_leave_a_mark, jobs, 2, "") as futures,
-    ):
+    with pytest.raises(KeyboardInterrupt), worker_pool.started(2, "") as submit:
+        futures = [submit(_leave_a_mark, tmp_path, number) for number in range(100)]
         futures[0].result()
         workers = multiprocessing.active_children()
         assert len(workers) == 2
@@ -60,9 +58,20 @@ def test_leaving_stops_the_workers_soon_and_in_good_order(tmp_path):
 def test_a_killed_worker_is_explained():
     with (
         pytest.raises(DataError, match="that digs was killed, .*; do this$"),
-        worker_pool.started(_die, [()], 1, "digs", "; do this") as futures,
+        worker_pool.started(1, "digs", "; do this") as submit,
     ):
-        futures[0].result()
+        submit(_die).result()
+
+
+def test_meshes_are_read_no_farther_ahead_than_their_voxels_may_be_kept(tmp_path, monkeypatch):
+    """Of all of a large folder they would fill the memory."""
+    monkeypatch.setattr(mesh_batches, "_AHEAD", 2)
+    monkeypatch.setattr(mesh_batches, "_voxelized", _leave_a_mark)
+    results = mesh_batches._results([(tmp_path, number) for number in range(30)], 2)
+    assert next(results) == 0
+    time.sleep(1)
+    assert len(list(tmp_path.iterdir())) <= 5
+    assert list(results) == list(range(1, 30))
 
 
 def test_only_a_worker_that_is_told_so_is_stopping(monkeypatch):

@@ -73,9 +73,8 @@ def _process(
         yield from (_process_chunk(*each) for each in arguments)
         return
     advice = "; what is done is kept: run again with --config.data.workers=1"
-    with worker_pool.started(
-        _process_chunk, arguments, workers, "prepares objects", advice
-    ) as futures:
+    with worker_pool.started(workers, "prepares objects", advice) as submit:
+        futures = [submit(_process_chunk, *each) for each in arguments]
         for future in concurrent.futures.as_completed(futures):
             yield future.result()
 
