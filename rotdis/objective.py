@@ -93,7 +93,9 @@ def loss_and_metrics(
         held = {name: params[name] for name in POSE_NETWORKS if name in params}
         params = params | jax.lax.stop_gradient(held)
     view_keys, code_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)
-    search_keys = jnp.concatenate([view_keys, code_keys])  # one per view
+    # One per view, and none that the views are turned by: a search would start from the answer.
+    search_keys = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, 2)))(view_keys)
+    search_keys = jnp.swapaxes(search_keys, 0, 1).reshape(-1)
     stretched = None
     if frames is not None and config.frames.stretch > 0:
         stretch_keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(view_keys)

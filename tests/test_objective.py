@@ -9,7 +9,7 @@ from tiny import tiny_config
 
 from rotdis import losses, objective, step
 from rotdis.geometry import so3
-from rotdis.models import rotation_vae
+from rotdis.models import rotation_vae, search
 
 _make_views = jax.jit(objective.make_views, static_argnums=2)
 
@@ -118,3 +118,33 @@ def test_codes_of_alike_objects_are_drawn_together_where_that_is_known():
     assert np.isclose(known - unknown, 3 * metrics["alike"], rtol=1e-3)
     _, metrics = evaluate(alike.at[3].set(0))  # one of four is not known
     assert np.isclose(metrics["alike"], 3 / 4 * np.log(2), rtol=0.05)
+
+
+def test_a_search_tries_nothing_that_the_views_were_turned_by(monkeypatch):
+    """Its restarts once came from the views' own keys, and were the answers."""
+    config = tiny_config()
+    config.pose.method, config.data.rotations = "search", "so3"
+    model = rotation_vae.create(config)
+    x = jnp.zeros((3, 16, 16, 16)).at[:, 4:9, 6:12, 7].set(1.0)
+    params = step.init_state(model, config).params
+    given, applied = [], []
+    make_views = objective.make_views
+
+    def record_turns(*arguments):
+        views, turns = make_views(*arguments)
+        applied.append(turns)
+        return views, turns
+
+    def record_keys(_, objects, keys, settings):
+        given.append(keys)
+        return jnp.broadcast_to(jnp.eye(3), (len(keys), 3, 3))
+
+    monkeypatch.setattr(objective, "make_views", record_turns)
+    monkeypatch.setattr(search, "search", record_keys)
+    keys = jax.random.split(jax.random.key(0), 3)
+    objective.loss_and_metrics(params, model, config, x, keys)
+    restarts = jax.vmap(lambda key: so3.random_uniform(key, (32,)))(given[0])
+    assert restarts.shape == (6, 32, 3, 3)
+    tried = restarts.reshape(-1, 1, 3, 3)
+    assert so3.geodesic_distance(tried, applied[0].reshape(-1, 3, 3)).min() > 0.01
+    assert so3.geodesic_distance(restarts[1:], restarts[:1]).min() > 0.01  # each view its own
