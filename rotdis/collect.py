@@ -109,7 +109,6 @@ def predict(
         views=views,
         rotations=inferred,
         z_mean=z_mean,
-        z_logvar=z_logvar,
         counts=counts,
         sse=sse,
         sse_other_view=sse_other_view,

@@ -21,7 +21,8 @@ INSTANCES = 5  # objects of a class, at most
 TURNS = 24  # values of the rotation: the cube's group
 _SCATTER = 15.0  # degrees, at most, that a view is turned on from its value of the rotation
 BINS = 20  # of a shape code's dimension, of equal width, as in Locatello et al. (ICML 2019)
-_DEAD = 1e-3  # a unit with less variance than this share of the largest one's says nothing
+_DEAD = 1e-3  # a unit with less than this share of the variance that it might have says nothing
+_UNIFORM = 3.0  # variance of uniform rotations: that of the nine entries together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +45,15 @@ class Stratum:
         return np.array([np.var(unit, axis=0).sum() for unit in self.units])
 
     def alive(self) -> np.ndarray:
-        """Returns which units say anything here."""
+        """Returns which units say anything here.
+
+        Dimensions of z are compared with the largest of them, since the scale of z is free, and the
+        rotation with uniform ones.
+        """
         spread = self.spread()
-        return spread > _DEAD * max(spread.max(), 1e-12)
+        is_code = np.array([unit.shape[1] == 1 for unit in self.units])
+        largest = max(spread[is_code].max(initial=0.0), 1e-12)
+        return spread > _DEAD * np.where(is_code, largest, _UNIFORM)
 
     def split(self, seed: int) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]:
         """Returns the samples to learn from and the quarter held out, alike in their values."""

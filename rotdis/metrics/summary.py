@@ -35,7 +35,7 @@ class Predictions:
         label: its class.
         views: the rotations Q1, Q2 that turned it from the source's orientation.
         rotations: the rotations R1, R2 that the model inferred from the two views.
-        z_mean, z_logvar: the model's shape code of each view.
+        z_mean: the model's shape code of each view.
         counts: view 1 against its reconstruction, in voxels.
         sse: squared error of view 1's reconstruction, summed over voxels.
         sse_other_view: the same, decoded from view 2's code at view 1's rotation.
@@ -61,7 +61,6 @@ class Predictions:
     views: Float[np.ndarray, "n 2 3 3"]
     rotations: Float[np.ndarray, "n 2 3 3"]
     z_mean: Float[np.ndarray, "n 2 l"]
-    z_logvar: Float[np.ndarray, "n 2 l"]
     counts: reconstruction.Confusion
     sse: Float[np.ndarray, " n"]
     sse_other_view: Float[np.ndarray, " n"]

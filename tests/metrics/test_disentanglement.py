@@ -1,5 +1,7 @@
 """Disentanglement scores of representations of which they are known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from metrics import constructed
@@ -55,12 +57,56 @@ def test_votes_where_no_unit_varies_are_guesses():
     assert score == pytest.approx((1 + 1 / 3 + 1 / 3) / 3, abs=0.01)
 
 
+def _told_by_two(first, second):
+    """Returns two factors, of which a code has the first in one unit and the second in another."""
+    rng = np.random.default_rng(0)
+    one, two = rng.integers(0, 4, (2, 400))
+    noise = rng.normal(size=(400, 2))
+    codes = np.stack([first(one, noise[:, 0]), second(two, noise[:, 1])], axis=1)
+    return [[stratum(codes, one)], [stratum(codes, two)]]
+
+
+def test_votes_are_blind_to_the_scale_of_units():
+    """The quiet unit varies less than the loud one however clearly that tells its factor."""
+    factors = _told_by_two(lambda v, n: 0.1 * v, lambda v, n: v + 0.2 * n)
+    assert scores.factorvae_score(factors) == 1
+
+
+def test_votes_of_a_short_code_beside_a_rotation_are_those_of_a_long_one(perfect):
+    small = [
+        [
+            dataclasses.replace(s, units=[*(0.01 * unit for unit in s.units[:-1]), s.units[-1]])
+            for s in factor
+        ]
+        for factor in perfect
+    ]
+    assert scores.factorvae_score(small) == 1
+
+
+def test_votes_that_are_counted_are_not_those_learned_from(monkeypatch):
+    """Few votes on many useless units would seem to tell much."""
+    monkeypatch.setattr(scores, "_VOTES", 40)
+    rng = np.random.default_rng(0)
+    value = np.arange(600) % 4
+    factors = [[stratum(rng.normal(size=(600, 32)), rng.permutation(value))] for _ in range(2)]
+    found = [scores.factorvae_score(factors, seed) for seed in range(30)]
+    assert np.mean(found) == pytest.approx(1 / 2, abs=0.06)
+
+
 def test_votes_of_an_entangled_code_lie_between(entangled):
     assert 0.35 < scores.factorvae_score(entangled) < 0.9
 
 
 def test_dci_of_one_unit_for_each_factor(perfect):
     assert min(dci(perfect)) > 0.95
+
+
+def test_a_unit_that_nothing_relies_on_does_not_count_in_dci(perfect):
+    with_constant = [
+        [dataclasses.replace(s, units=[*s.units, np.zeros((len(s.value), 1))]) for s in factor]
+        for factor in perfect
+    ]
+    assert dci(with_constant).disentanglement > 0.95
 
 
 def test_dci_of_a_useless_code(useless):
