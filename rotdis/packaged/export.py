@@ -31,13 +31,14 @@ def export(workdir: str | Path, output: str | Path) -> Path:
 
     Raises:
         CheckpointError: there is no such run, it has no checkpoint, its parameters are not finite,
-            or the file would be over 10 MB.
+            its metrics are damaged, or the file would be over 10 MB.
         UsageError: the file has another suffix.
     """
     output = Path(output)
     if output.suffix != packaged.SUFFIX:
         raise UsageError(f"--output={output}: name it NAME{packaged.SUFFIX}")
     config, params, step = inference.restore(workdir)
+    metrics = _metrics(Path(workdir) / "metrics.json")
     dtype, content = _smallest(config, params, step)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     description = f"{count:,} parameters in {dtype}, {len(content) / 1e6:.2f} MB."
@@ -47,18 +48,29 @@ def export(workdir: str | Path, output: str | Path) -> Path:
     if path.exists():
         print(f"card: {path} is left as it is")
     else:
-        metrics = Path(workdir) / "metrics.json"
         text = card.draft(
             output.stem,
             shareable(config),
             step,
             read_scalars(workdir),
-            json.loads(metrics.read_text()) if metrics.exists() else {},
+            metrics,
             description,
         )
         atomic.write(path, text.encode())
         print(f"card: {path}: complete it where it says {card.FILL_IN!r}")
     return output
+
+
+def _metrics(path: Path) -> dict[str, float]:
+    """Returns what a run's evaluation wrote, nothing where it has not been evaluated."""
+    if not path.exists():
+        return {}
+    try:
+        return {name: float(value) for name, value in json.loads(path.read_text()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: is damaged ({error}); write it anew by --mode=evaluate"
+        ) from error
 
 
 def shareable(config: ml_collections.ConfigDict) -> dict:

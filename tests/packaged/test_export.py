@@ -1,6 +1,9 @@
 """Laws of exported models, on a tiny one: its file stands for the run, and changes are noticed."""
 
+import ast
+import importlib
 import json
+import shlex
 
 import jax
 import pytest
@@ -9,6 +12,7 @@ from tiny import tiny_config
 pytest.importorskip("igl")
 import rotdis  # noqa: E402
 from rotdis import checkpoint, compatibility, inference, packaged, run_folder, step  # noqa: E402
+from rotdis.config import base_config  # noqa: E402
 from rotdis.errors import CheckpointError, UsageError  # noqa: E402
 from rotdis.models import rotation_vae  # noqa: E402
 from rotdis.packaged import archive, card, export, golden  # noqa: E402
@@ -144,3 +148,50 @@ def test_nothing_of_the_machine_leaves_with_the_model():
     assert values["train"]["start_from"] == "first.rotdis"
     assert "/home" not in json.dumps(values)
     assert config.data.source == "/home/me/modelnet10.npz"
+
+
+def _card(config) -> str:
+    return card.draft("mine", export.shareable(config), 3, {}, {}, "small.")
+
+
+@pytest.mark.parametrize("file", ["furniture", "modelnet"])
+def test_the_cards_command_gives_the_configuration_of_the_run(file):
+    stated = importlib.import_module(f"configs.{file}").get_config
+    config = stated()
+    config.data.source = "furniture" if file == "furniture" else "/home/me/modelnet 10.npz"
+    config.train.steps = base_config().train.steps
+    config.frames.synchronize_at = (0.26, 0.55)
+    config.frames.stretch = 0.0
+    config.seed = 7
+    block = _card(config).split("```bash\n")[1].split("```")[0]
+    program, named, _, *options = shlex.split(block.replace("\\\n", ""))[2:]
+    assert program == "rotdis.main" and named == f"--config=configs/{file}.py"
+    again = stated()
+    for option in options:
+        key, value = option.removeprefix("--config.").split("=", 1)
+        *path, field = key.split(".")
+        section = again[path[0]] if path else again
+        kind = type(section[field])
+        section[field] = value if kind is str else kind(ast.literal_eval(value))
+    assert again.to_dict() == export.shareable(config)
+
+
+def test_the_card_says_of_no_other_data_that_they_are_modelnet_or_turned():
+    config = tiny_config()
+    config.data.source, config.data.rotations = "/home/me/parts", "none"
+    text = _card(config)
+    assert "ModelNet" not in text and f"{card.FILL_IN}: whose objects" in text
+    assert "random rotations" not in text and "the source's alignment" in text
+    config.data.source, config.data.rotations = "", "so3"
+    assert "ModelNet (Wu et al." in _card(config) and "uniformly random rotations" in _card(config)
+
+
+def test_damaged_metrics_are_told_before_anything_is_written(run, tmp_path):
+    whole = (run / "metrics.json").read_bytes()
+    (run / "metrics.json").write_text("{")
+    try:
+        with pytest.raises(CheckpointError, match="metrics.json: is damaged .* --mode=evaluate"):
+            export.export(run, tmp_path / "one.rotdis")
+    finally:
+        (run / "metrics.json").write_bytes(whole)
+    assert not list(tmp_path.iterdir())
