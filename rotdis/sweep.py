@@ -173,7 +173,9 @@ def plot(rows: list[Row], path: Path) -> None:
     axes = np.ravel(figure.subplots(1, len(kinds), sharey=True))
     for axis, kind in zip(axes, kinds, strict=True):
         for method, (color, style) in _STYLES.items():
-            mine = [r for r in rows if r.method == method and r.rotations in (kind, "none")]
+            # The VAE of aligned objects is the reference in every panel.
+            wanted = "none" if method == "aligned VAE" else kind
+            mine = [r for r in rows if r.method == method and r.rotations == wanted]
             if not mine:
                 continue
             sizes = sorted({row.latent_size for row in mine})

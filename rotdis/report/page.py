@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from rotdis import atomic
 from rotdis.collect import Evaluable
@@ -103,6 +104,7 @@ def _pictures(
     return {
         "aligned": predictions.aligned,
         "resolution": test.resolution,
+        "seen": _seen(predictions.views),
         "classes": sections.of_classes(model, test, predictions, folder, per_class, gallery),
         "samples": generated.samples(model, predictions, seed=0),
         "ways": generated.interpolations(model, test, predictions),
@@ -115,6 +117,15 @@ def _pictures(
         "matrix": confusion.matrix(predictions),
         "viewer": viewer.scenes(model, test, predictions, viewer.choose(predictions, _TURNED)),
     }
+
+
+def _seen(views: Float[np.ndarray, "n 2 3 3"]) -> str:
+    """Returns how objects were turned to be seen."""
+    if (views == np.eye(3)).all():
+        return "as it is, in the source's alignment"
+    if (views == np.round(views)).all():
+        return "in two views, turned by random multiples of 90 degrees"
+    return "in two views under random rotations"
 
 
 def _tiles(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:

@@ -24,7 +24,8 @@ class Run(NamedTuple):
 
 
 # Two runs were evaluated on the same objects only if these agree.
-_SAME = ("data.resolution", "data.classes", "data.partial")
+_SAME = ("data.resolution", "data.classes", "data.partial", "eval.seed")
+_SAME_IF_PARTIAL = ("data.supersample",)
 _SAME_IF_GENERATED = ("data.seed", "data.num_test")
 
 
@@ -78,19 +79,27 @@ def flatten(config: Mapping, prefix: str = "") -> dict[str, object]:
 def differences(config: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
     """Returns what another run's configuration has otherwise, as `section.field=value`.
 
-    What does not change what is learned (where data are kept, how often is logged) is left out, and
-    so is what one of the two does not have at all.
+    What does not change what is learned or measured (where data are kept, how often is logged) is
+    left out, and so is what one of the two does not have at all.
     """
-    idle = ("data.dir", "data.workers", "data.loader", "data.source", "train.log_every")
+    idle = (
+        "data.dir",
+        "data.workers",
+        "data.loader",
+        "data.source",
+        "train.log_every",
+        "eval.batch_size",
+    )
     return [
         f"{key}={other[key]}"
         for key in sorted(config.keys() & other.keys())
-        if other[key] != config[key] and key not in idle and not key.startswith("eval.")
+        if other[key] != config[key] and key not in idle
     ]
 
 
 def _data(config: Mapping[str, object]) -> tuple[object, ...]:
     source = str(config.get("data.source") or config.get("data.dataset"))
     keys = _SAME + (_SAME_IF_GENERATED if source == "furniture" else ())
+    keys += _SAME_IF_PARTIAL if config.get("data.partial") else ()
     # The same file may lie in another place.
     return (Path(source).name, *(config.get(key) for key in keys))

@@ -133,12 +133,25 @@ def test_only_evaluated_runs_on_the_same_data_are_compared(tmp_path):
     _run(tmp_path / "same", dir="/elsewhere", rotations="none")
     _run(tmp_path / "finer", resolution=32)
     _run(tmp_path / "more", num_test=9)
+    _run(tmp_path / "softer", partial=True)
     _run(tmp_path / "broken", metrics="{")
     _run(tmp_path / "infinite", metrics='{"a": Infinity}')
     (tmp_path / "empty").mkdir()
     same, other = siblings.find(tmp_path / "this", config)
     assert [run.name for run in same] == ["same"]
-    assert other == ["finer", "more"]
+    assert other == ["finer", "more", "softer"]
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_objects_are_the_same_at_other_samples_where_none_is_taken_and_seen_by_the_same_seed(
+    tmp_path, partial
+):
+    config = _run(tmp_path / "this", partial=partial, supersample=2)
+    _run(tmp_path / "samples", partial=partial, supersample=3)
+    same, _ = siblings.find(tmp_path / "this", config)
+    assert [run.name for run in same] == ([] if partial else ["samples"])
+    same, _ = siblings.find(tmp_path / "this", config | {"eval.seed": 1})
+    assert not same
 
 
 def test_what_another_configuration_has_otherwise_is_told():
