@@ -34,7 +34,7 @@ def get_config(cell: str = "so3,mixture,16,0") -> ml_collections.ConfigDict:
         config.model.latent_size, config.seed = int(latent_size), int(seed)
     except (KeyError, ValueError) as error:
         raise ConfigError(
-            f"latent_sweep.py:{cell}: a cell is ROTATIONS,METHOD,LATENT_SIZE,SEED, such as "
+            f"{cell!r}: a cell is ROTATIONS,METHOD,LATENT_SIZE,SEED, such as "
             f"so3,mixture,16,0, with methods {', '.join(_METHODS)}"
         ) from error
     config.eval.symmetries = ("dresser:D2", "night_stand:C2", "table:C2")

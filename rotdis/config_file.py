@@ -9,7 +9,7 @@ import traceback
 import ml_collections
 from absl import flags
 
-from rotdis.errors import UsageError
+from rotdis.errors import RotdisError, UsageError
 
 
 class Parser(flags.ArgumentParser):
@@ -52,6 +52,9 @@ class Parser(flags.ArgumentParser):
 
 def _fault(error: BaseException, path: str) -> str:
     """Returns what went wrong, of all that was raised on the way what tells the most."""
+    for raised in _chain(error):
+        if isinstance(raised, RotdisError):  # the file itself says what is wrong
+            return _line(path, str(raised))
     for raised in reversed(_chain(error)):
         frames = traceback.extract_tb(raised.__traceback__)
         inside = [frame for frame in frames if frame.filename == path]

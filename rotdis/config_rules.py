@@ -14,6 +14,7 @@ _CHOICES = {
     "pose.residual": ("6d", "svd"),
 }
 _LARGEST = 2**63
+_SEEDS = 2**31 - 2  # they and the two after them are 32-bit numbers on the device
 # Numbers are computed with in float32, where larger ones are infinite, or 1.
 _LARGEST_FLOAT = 2**128 - 2**104
 _LARGEST_BELOW_ONE = 1 - 2**-24
@@ -102,6 +103,8 @@ def _validate_sizes(values: dict[str, object]) -> None:
         refined <= restarts, "search.refined", refined, f"at most search.restarts ({restarts})"
     )
     _validate_symmetries(values)
+    for key in ("seed", "eval.seed"):
+        _require(values[key] < _SEEDS, key, values[key], f"below {_SEEDS:,}")
     shares = values["frames.synchronize_at"]
     _require(
         all(isinstance(share, float) and 0 < share < 1 for share in shares),

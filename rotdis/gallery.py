@@ -1,5 +1,6 @@
 """What a trained model generates, as pictures and meshes in a folder: `--mode=generate`."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from rotdis.render import CANONICAL_COLOR, INPUT_COLOR, RECONSTRUCTION_COLOR
 
 _SAMPLES, _STEPS = 8, 8
 _PAIRS = 3  # interpolations shown
+_NAME = 80  # bytes of an object's name
 _SIZE = 112  # of one object's picture, in pixels
 _DEGREE = "\N{DEGREE SIGN}"
 # Objects to start from where none are given: of these classes, two by two.
@@ -113,9 +115,11 @@ def load_objects(source: str | Path, resolution: int, output: str | Path | None 
         except RotdisError as error:
             print(f"skipped: {error}")
             continue
-        name, number = path.stem, 2
+        # Files are named after two objects, and no name may be longer than 255 bytes.
+        stem = os.fsencode(path.stem)[:_NAME].decode(errors="ignore")
+        name, number = stem, 2
         while name in objects:
-            name, number = f"{path.stem}_{number}", number + 1
+            name, number = f"{stem}_{number}", number + 1
         objects[name] = grid
     return objects
 

@@ -73,7 +73,8 @@ def neighbour_nll(
 
     Args:
         squares: squared distances of the object's code to those of others.
-        alikeness: how alike its shape is to theirs, a cosine up to a constant.
+        alikeness: how alike its shape is to theirs: a cosine less both objects' mean cosines, up
+            to a constant.
         counted: which of them are others, and known.
         size: L of the codes; two of the prior differ by 2 L in the mean.
     """

@@ -57,6 +57,16 @@ def test_a_wrong_value_is_refused_by_name(key, value):
         validate(config)
 
 
+@pytest.mark.parametrize("key", ["seed", "eval.seed"])
+def test_seeds_are_those_that_the_device_can_tell_apart(key):
+    config = base_config()
+    config.update_from_flattened_dict({key: 2**31 - 3})
+    validate(config)
+    config.update_from_flattened_dict({key: 2**31 - 2})
+    with pytest.raises(ConfigError, match=f"config.{key}: is .* below 2,147,483,646"):
+        validate(config)
+
+
 def test_unknown_and_missing_fields_are_refused_by_name():
     config = base_config()
     config.model.depth = 3

@@ -101,6 +101,15 @@ def test_meshes_of_like_names_are_all_kept_and_broken_ones_skipped(tmp_path, cap
         gallery.load_objects(tmp_path / "nothing", 16)
 
 
+def test_meshes_of_long_names_can_be_written(tmp_path):
+    for name in ("a" * 240, "\N{GREEK SMALL LETTER ALPHA}" * 120):
+        trimesh.creation.box((1, 2, 3)).export(tmp_path / f"{name}.obj")
+    objects = gallery.load_objects(tmp_path, 16, tmp_path / "out")
+    assert len(objects) == 2
+    gallery.write_gallery(_Model(), tmp_path / "out", objects)
+    assert list((tmp_path / "out" / "meshes").glob("interpolation*"))
+
+
 def test_there_are_objects_where_none_are_given():
     objects = gallery.example_objects(16)
     assert len(objects) >= 6 and all(grid.max() > 0.5 for grid in objects.values())

@@ -4,14 +4,13 @@ python -m rotdis.benchmark [--config=configs/X.py] [--only=rotation,training] [-
 """
 
 import json
-import sys
 from pathlib import Path
 
 import ml_collections
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
-from rotdis.errors import RotdisError
+from rotdis.benchmark import command
 
 PARTS = ("rotation", "training", "loading", "inference", "encoding")
 _SLOW = ("encoding",)  # only where asked for: it searches poses
@@ -32,10 +31,13 @@ flags.register_validator(
 )
 
 
-def main(arguments: list[str]) -> None:
-    """Runs the chosen parts."""
-    if len(arguments) > 1:
-        raise app.UsageError(f"what is {arguments[1]!r}? options are written --name=value")
+def main() -> None:
+    """Runs the chosen parts.
+
+    Raises:
+        RotdisError: the configuration is wrong, or a part cannot be measured.
+        OSError: the results cannot be written.
+    """
     logging.set_verbosity(logging.ERROR)
     # After the flags, so that --help is quick.
     from rotdis.benchmark import encoding, inference, loading, machine, rotation, tables, training
@@ -43,37 +45,32 @@ def main(arguments: list[str]) -> None:
     from rotdis.config_rules import validate
 
     config: ml_collections.ConfigDict = FLAGS.config or base_config()
-    results = {}
-    try:
-        validate(config)
-        path = Path(FLAGS.json)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        here = machine.measure(FLAGS.seconds)
-        print(tables.of_machine(here))
-        results["machine"] = here._asdict()
-        if "rotation" in FLAGS.only:
-            rows = rotation.run(FLAGS.seconds)
-            print(tables.of_rotation(rows, here))
-            results["rotation"] = [row._asdict() for row in rows]
-        if "training" in FLAGS.only:
-            measured = training.run(config, FLAGS.seconds)
-            print(tables.of_training(measured, here))
-            results["training"] = training.as_dict(measured)
-        if "loading" in FLAGS.only:
-            results["loading"] = loading.run(config, FLAGS.seconds)
-            print(tables.of_loading(results["loading"]))
-        if "inference" in FLAGS.only:
-            results["inference"] = inference.run(config, FLAGS.seconds)
-            print(tables.of_inference(results["inference"]))
-        if "encoding" in FLAGS.only:
-            results["encoding"] = encoding.run(config, FLAGS.seconds)
-            print(tables.of_encoding(results["encoding"]))
-        path.write_text(json.dumps(results, indent=2) + "\n")
-    except (RotdisError, OSError) as error:
-        print(f"rotdis.benchmark: {error}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_status", 1))
+    validate(config)
+    path = Path(FLAGS.json)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    here = machine.measure(FLAGS.seconds)
+    print(tables.of_machine(here))
+    results = {"machine": here._asdict()}
+    if "rotation" in FLAGS.only:
+        rows = rotation.run(FLAGS.seconds)
+        print(tables.of_rotation(rows, here))
+        results["rotation"] = [row._asdict() for row in rows]
+    if "training" in FLAGS.only:
+        measured = training.run(config, FLAGS.seconds)
+        print(tables.of_training(measured, here))
+        results["training"] = training.as_dict(measured)
+    if "loading" in FLAGS.only:
+        results["loading"] = loading.run(config, FLAGS.seconds)
+        print(tables.of_loading(results["loading"]))
+    if "inference" in FLAGS.only:
+        results["inference"] = inference.run(config, FLAGS.seconds)
+        print(tables.of_inference(results["inference"]))
+    if "encoding" in FLAGS.only:
+        results["encoding"] = encoding.run(config, FLAGS.seconds)
+        print(tables.of_encoding(results["encoding"]))
+    path.write_text(json.dumps(results, indent=2) + "\n")
     print(f"written: {path}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run("rotdis.benchmark", main)

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 from tabulate import tabulate
 
 from rotdis import align, inference, reconstruct
+from rotdis.benchmark import command
 from rotdis.data import furniture, normalize
-from rotdis.errors import RotdisError
 from rotdis.metrics import self_similarity, symmetry
 
 FORMATS = ("obj", "stl", "ply", "glb")
@@ -134,16 +134,13 @@ def run(workdir: str, each: int, seed: int, folder: Path) -> str:
     return tabulate(lines, headings, disable_numparse=True)
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Prints the table."""
-    try:
-        if FLAGS.output:
-            print(run(FLAGS.workdir, FLAGS.each, FLAGS.seed, Path(FLAGS.output)))
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                print(run(FLAGS.workdir, FLAGS.each, FLAGS.seed, Path(folder)))
-    except RotdisError as error:
-        raise SystemExit(f"rotdis: {error}") from None
+    if FLAGS.output:
+        print(run(FLAGS.workdir, FLAGS.each, FLAGS.seed, Path(FLAGS.output)))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            print(run(FLAGS.workdir, FLAGS.each, FLAGS.seed, Path(folder)))
 
 
 if __name__ == "__main__":
@@ -151,4 +148,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("each", 5, "Objects of each class.", lower_bound=2)
     flags.DEFINE_integer("seed", 0, "Of objects and their orientations.")
     flags.DEFINE_string("output", None, "Where to leave the meshes [nowhere].")
-    app.run(main)
+    command.run("rotdis.benchmark.alignment", main)

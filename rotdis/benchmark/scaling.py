@@ -14,12 +14,14 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 from tabulate import tabulate
 
 from rotdis import objective, step
-from rotdis.benchmark import flops
+from rotdis.benchmark import command, flops
+from rotdis.config_rules import validate
+from rotdis.errors import ConfigError
 from rotdis.models import rotation_vae
 
 DEVICES = (1, 8, 64, 512)
@@ -75,7 +77,13 @@ class Step(NamedTuple):
 
 
 def count(config: ml_collections.ConfigDict) -> Step:
-    """Counts a configuration's step, without compiling or running it."""
+    """Counts a configuration's step, without compiling or running it.
+
+    Raises:
+        ConfigError: it searches poses, in loops of which only one turn would be counted.
+    """
+    if config.pose.method == "search":
+        raise ConfigError("config.pose.method: the operations of 'search' cannot be counted")
     model = rotation_vae.create(config)
     params = jax.eval_shape(lambda: step.init_state(model, config)).params
     size = config.data.resolution
@@ -145,16 +153,19 @@ def rows(
     return lines
 
 
-def main(arguments: list[str]) -> None:
-    """Prints the tables."""
-    if len(arguments) > 1:
-        raise app.UsageError(f"what is {arguments[1]!r}? options are written --name=value")
+def main() -> None:
+    """Prints the tables.
+
+    Raises:
+        ConfigError: the configuration is wrong, also at one of `RESOLUTIONS`, or searches poses.
+    """
     from rotdis.config import base_config
 
     config = FLAGS.config or base_config()
     steps = {}
     for resolution in RESOLUTIONS:
         config.data.resolution = resolution
+        validate(config)
         counted = steps[resolution] = count(config)
         print(
             f"D = {resolution}: {counted.parameters:,} parameters, "
@@ -174,4 +185,4 @@ if __name__ == "__main__":
     flags.DEFINE_float(
         "achieved", 0.1, "The share of a device's operations that the step gets.", 1e-6, 1.0
     )
-    app.run(main)
+    command.run("rotdis.benchmark.scaling", main)

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-import optax
 from jax.sharding import AxisType
 
 from rotdis import objective, step
@@ -34,11 +33,13 @@ class Training(NamedTuple):
 
     Attributes:
         views: of a step.
-        seconds: of a step, as it is trained: `config.train.steps_per_call` in one program.
+        seconds: of a step, as it is trained once frames are known, where they are used:
+            `config.train.steps_per_call` in one program.
         single_seconds: of a step that is a program by itself, as the stages are.
-        flops: of a step, by XLA's cost analysis.
+        flops: of a step, by XLA's cost analysis; 0 for the search, whose loops it counts once.
         stages: its parts; backward and update are differences of two times.
-        rotating: the stages that turn volumes, forward and backward.
+        rotating: the stages that turn whole volumes, forward and backward; not what `pose.grid`
+            is for, which is smaller.
         matrix_share: of the time of its operations, in matrix products; see `flops.matrix_share`.
         compile_seconds: of these steps.
         temporary_bytes: of memory that it takes besides its arguments and results.
@@ -73,7 +74,8 @@ def run(config: ml_collections.ConfigDict, seconds: float) -> Training:
     model = rotation_vae.create(config)
     state = step.init_state(model, config)
     packed = jnp.asarray(random_objects(config, _OBJECTS))
-    train_step = step.make_train_step(model, config, mesh)
+    state = _with_frames(state)
+    train_step = step.make_train_step(model, config, mesh, _OBJECTS)
 
     def whole(state, packed):
         return train_step(
@@ -86,12 +88,13 @@ def run(config: ml_collections.ConfigDict, seconds: float) -> Training:
     compile_seconds = time.perf_counter() - start
     memory = several.memory_analysis()
 
-    parts = _parts(config, model, state.params, packed)
+    parts = _parts(config, model, state, packed)
     functions = {name: functools.partial(jax.jit(f), *args) for name, (f, *args) in parts.items()}
     functions["step"] = functools.partial(jax.jit(whole), state, packed)
     functions["several"] = functools.partial(several, state, per_call, packed)
     times = timing.interleave(functions, seconds)
-    operations = {name: flops.count(*part) for name, part in parts.items()}
+    countable = config.pose.method != "search"
+    operations = {name: flops.count(*part) if countable else 0.0 for name, part in parts.items()}
     forward, gradient = (Stage(n, times[n], operations[n]) for n in ("forward", "gradient"))
     stages = [
         Stage(name, times[name], operations[name])
@@ -118,11 +121,15 @@ def run(config: ml_collections.ConfigDict, seconds: float) -> Training:
 def _parts(
     config: ml_collections.ConfigDict,
     model: rotation_vae.RotationVAE,
-    params: optax.Params,
+    state: step.TrainState,
     packed: jax.Array,
 ) -> dict[str, tuple]:
     """Returns the step's parts, each a function and its arguments, and the whole gradient."""
-    count = config.train.batch_size
+    count, params, known = config.train.batch_size, state.params, ()
+    if step.frames_are_used(config):
+        index = jnp.arange(count)
+        tables = (state.frames, state.alike)
+        known = jax.tree.map(lambda table: step.rows_of(index, table, _OBJECTS), tables)
     x = resident.unpack(packed[:count], config.data.resolution, config.data.partial)
     keys = jax.random.split(jax.random.key(0), count)
     views, turns = objective.make_views(x, keys, config.data.rotations)
@@ -132,25 +139,33 @@ def _parts(
     def apply(method):
         return lambda params, *args: model.apply({"params": params}, *args, method=method)
 
-    def loss(params, x, keys):
-        return objective.loss_and_metrics(params, model, config, x, keys)
+    def loss(params, x, keys, *known):
+        return objective.loss_and_metrics(params, model, config, x, keys, *known)
 
     parts: dict[str, tuple] = {
         "views": (lambda x, keys: objective.make_views(x, keys, config.data.rotations)[0], x, keys)
     }
-    if config.pose.method != "none":
+    if config.pose.method == "mixture":
         parts["pose"] = (apply(lambda model, x: model.posteriors(x)), params, views)
         parts["canonicalize"] = (rotation_vae.canonicalize, views, turns)
     return parts | {
         "encode": (apply(lambda model, x: model.encoder(x)), params, views),
         "decode": (apply(lambda model, *args: model.decode(*args)), params, z, turns),
-        "forward": (loss, params, x, keys),
-        "gradient": (jax.grad(loss, has_aux=True), params, x, keys),
+        "forward": (loss, params, x, keys, *known),
+        "gradient": (jax.grad(loss, has_aux=True), params, x, keys, *known),
     }
 
 
+def _with_frames(state: step.TrainState) -> step.TrainState:
+    """Returns a state in which frames of all objects are known, and how alike they are."""
+    random = jax.random.key(4)
+    alike = state.alike if state.alike is None else jax.random.normal(random, state.alike.shape)
+    frames = so3.random_uniform(random, state.frames.shape[:1])
+    return state.replace(frames=frames, alike=alike)
+
+
 def _rotating(config: ml_collections.ConfigDict, seconds: float) -> list[Stage]:
-    """Times the step's three rotations of volumes, each with the gradients that it needs."""
+    """Times the step's three rotations of whole volumes, each with the gradients that it needs."""
     if config.pose.method == "none":
         return []
     count, size = 2 * config.train.batch_size, config.data.resolution

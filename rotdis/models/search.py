@@ -37,7 +37,7 @@ class SearchSettings(NamedTuple):
         restarts: uniformly random rotations that are tried.
         refined: how many of these, the best, are refined.
         steps: of Adam on each of them.
-        learning_rate: of Adam, in radians: how far each step turns at most, about every axis.
+        learning_rate: of Adam, in radians: about how far each step turns, about every axis.
         chunk: at most so many pairs of object and rotation are evaluated at once, which bounds the
             memory; None takes what suits the backend.
     """

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 
-def _run(*arguments):
+def _run(*arguments, module="rotdis.benchmark"):
     return subprocess.run(
-        [sys.executable, "-m", "rotdis.benchmark", *arguments],
+        [sys.executable, "-m", module, *arguments],
         capture_output=True,
         text=True,
     )
@@ -51,3 +51,24 @@ def test_a_wrong_part_or_configuration_is_one_line():
     wrong = _run("--config=configs/smoke.py", "--config.train.steps=-1")
     assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1
     assert "train.steps" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    "module, arguments, said",
+    [
+        ("", ["--config=configs/latent_sweep.py:cubes"], "a cell is ROTATIONS,METHOD"),
+        (".scaling", ["--config=configs/smoke.py", "--config.model.grid=7"], "model.grid"),
+        (".scaling", ["--config=configs/baselines/search.py"], "'search' cannot be counted"),
+        (".alignment", ["--workdir=nowhere"], "nowhere"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(module, arguments, said):
+    wrong = _run(*arguments, module=f"rotdis.benchmark{module}")
+    assert wrong.returncode in (1, 2)
+    (line,) = wrong.stderr.splitlines()
+    assert line.startswith(f"rotdis.benchmark{module}: ") and said in line
+
+
+def test_alignment_takes_no_argument_for_an_option():
+    wrong = _run("seed=1", module="rotdis.benchmark.alignment")
+    assert wrong.returncode == 1 and "what is 'seed=1'?" in wrong.stdout + wrong.stderr

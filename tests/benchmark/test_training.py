@@ -1,0 +1,45 @@
+"""The parts of the step that are timed are those of the step as it is trained."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import tiny_config
+
+from rotdis import step
+from rotdis.benchmark import training
+from rotdis.models import rotation_vae
+
+
+def _parts(config):
+    model = rotation_vae.create(config)
+    state = training._with_frames(step.init_state(model, config))
+    packed = jnp.asarray(training.random_objects(config, training._OBJECTS))
+    return training._parts(config, model, state, packed)
+
+
+def _metrics(parts) -> set[str]:
+    function, *arguments = parts["forward"]
+    return set(jax.eval_shape(function, *arguments)[1])
+
+
+def test_once_frames_are_known_their_terms_and_the_stretching_are_timed():
+    config = tiny_config()
+    config.loss.alike_weight, config.frames.stretch = 1.0, 0.2
+    config.frames.synchronize_at = (0.5,)
+    parts = _parts(config)
+    assert {"frame", "alike"} <= _metrics(parts)
+    frames = parts["forward"][4]
+    assert np.asarray(frames).any((1, 2)).all()
+    config.frames.synchronize_at = ()
+    assert not {"frame", "alike"} & _metrics(_parts(config))
+
+
+@pytest.mark.parametrize("method", ["search", "none"])
+def test_a_model_without_a_pose_network_is_timed_without_that(method):
+    config = tiny_config()
+    config.pose.method, config.data.rotations = method, "cube"
+    parts = _parts(config)
+    assert "pose" not in parts
+    for function, *arguments in parts.values():
+        jax.eval_shape(function, *arguments)
