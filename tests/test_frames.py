@@ -4,12 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
+from synchronize.constructed import PROPORTIONS
+from synchronize.constructed import step as step_of
 from tiny import tiny_config
 
 from rotdis import frames, losses, step, train
 from rotdis.data import order, prepare
 from rotdis.geometry import resample, so3
 from rotdis.models import rotation_vae
+from rotdis.synchronize import fields
 
 pytest.importorskip("igl")
 
@@ -54,6 +58,24 @@ def test_the_frames_are_rotations_that_the_model_found_up_to_the_cubes_group(run
     assert not found[len(own) :].any()
 
 
+def test_objects_that_are_alike_get_frames_in_which_they_stand_alike(run, monkeypatch):
+    """With x = rotate(c, F) and c the common form turned by S, the common frame is F S."""
+    config, split, state = run
+    config = config.copy_and_resolve_references()
+    config.frames.neighbours = 5
+    count = len(PROPORTIONS)
+    random = np.random.default_rng(6)
+    scramble = so3.cube_group()[random.integers(0, 24, count)]
+    forms = fields.turned(fields.solids(np.stack([step_of(s) for s in PROPORTIONS])), scramble)
+    own = Rotation.random(count, rng=random).as_matrix().astype(np.float32)
+    monkeypatch.setattr(frames, "canonical_forms", lambda *_: (own, forms / 255))
+    mesh = train.make_mesh(config.train.batch_size)
+    after = frames.Synchronizer(config, split.select(np.arange(count)), mesh)(state)
+    found = np.asarray(after.frames)[:count]
+    common = np.swapaxes(own @ scramble, 1, 2) @ found
+    assert np.allclose(common, common[0], atol=1e-5)
+
+
 def test_a_step_uses_the_frames_of_the_very_objects_that_it_sees(run, monkeypatch):
     def objective(params, model, config, x, keys, frames, alike, axis):
         nothing = sum(0 * jnp.sum(leaf) for leaf in jax.tree.leaves(params))
@@ -94,6 +116,18 @@ def test_how_an_object_is_stored_tells_nothing_of_the_frame_found(run):
     two, _ = frames.canonical_forms(config, state.params, split, index, 1)
     # Seen under another rotation, an untrained network finds another frame.
     assert np.rad2deg(np.asarray(so3.geodesic_distance(one, two))).max() > 20
+
+
+def test_a_frame_is_the_objects_own_however_it_was_turned_to_be_seen(run):
+    """Among the cube's rotations the network is exactly equivariant."""
+    config, split, _ = run
+    config = config.copy_and_resolve_references()
+    config.data.rotations, config.pose.second_width = "cube", 0
+    params = step.init_state(rotation_vae.create(config), config).params
+    index = np.arange(8)
+    one, other = (frames.canonical_forms(config, params, split, index, n) for n in range(2))
+    assert np.allclose(one[0], other[0], atol=1e-4)
+    assert np.allclose(one[1], other[1], atol=1e-4)
 
 
 def test_a_tilted_box_is_straightened():

@@ -5,11 +5,12 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tiny import tiny_config
 
 from rotdis import losses, objective, step
 from rotdis.geometry import so3
-from rotdis.models import rotation_vae, search
+from rotdis.models import rotation_vae
 
 _make_views = jax.jit(objective.make_views, static_argnums=2)
 
@@ -36,8 +37,12 @@ def _objective(config, count):
     return jax.jit(functools.partial(objective.loss_and_metrics, params, model, config, x, keys))
 
 
-def test_a_view_is_decoded_from_the_other_ones_code_and_their_relative_rotation_ties_the_poses():
+@pytest.mark.parametrize("swap", [True, False])
+def test_a_view_is_decoded_from_the_other_ones_code_and_their_relative_rotation_ties_the_poses(
+    swap,
+):
     config = tiny_config()
+    config.loss.swap_codes = swap
     config.pose.second_width = 0
     model = rotation_vae.create(config)
     x = (jax.random.uniform(jax.random.key(3), (2, 16, 16, 16)) > 0.8).astype(jnp.float32)
@@ -57,7 +62,7 @@ def test_a_view_is_decoded_from_the_other_ones_code_and_their_relative_rotation_
         noise = jax.vmap(lambda key: jax.random.normal(key, (2, model.latent_size)))(code_keys)
         noise = jnp.concatenate([noise[:, 0], noise[:, 1]])
         z = code.z_mean + jnp.exp(code.z_logvar / 2) * noise
-        of_the_other = z[jnp.array([2, 3, 0, 1])]
+        of_the_other = z[jnp.array([2, 3, 0, 1])] if swap else z
         logits = model.apply({"params": params}, of_the_other, code.rotation, method="decode")
         seen = jnp.mean(jax.vmap(losses.bernoulli_nll)(logits, views))
         r1, r2 = jnp.split(code.rotation, 2)
@@ -120,31 +125,38 @@ def test_codes_of_alike_objects_are_drawn_together_where_that_is_known():
     assert np.isclose(metrics["alike"], 3 / 4 * np.log(2), rtol=0.05)
 
 
-def test_a_search_tries_nothing_that_the_views_were_turned_by(monkeypatch):
+def test_neighbours_are_those_of_the_other_views_codes():
+    codes = jax.random.normal(jax.random.key(5), (2, 4, 3))
+    alike = jax.random.normal(jax.random.key(6), (4, 2))
+    expected = []
+    for side in range(2):
+        for i in range(4):
+            squares = jnp.sum((codes[side, i] - codes[1 - side]) ** 2, axis=-1)
+            counted = jnp.arange(4) != i
+            expected.append(losses.neighbour_nll(squares, alike @ alike[i], counted, 3))
+    found = objective._neighbours_nll(codes, alike, None)
+    assert np.isclose(found, np.mean(expected), rtol=1e-5)
+
+
+class _Asked(Exception):
+    """What a model was asked."""
+
+
+class _Listener:
+    """A model that tells how views were turned, and by which keys it is to search for that."""
+
+    def apply(self, _, views, *, origin, keys, **_options):
+        raise _Asked(origin[1], keys)
+
+
+def test_a_search_tries_nothing_that_the_views_were_turned_by():
     """Its restarts once came from the views' own keys, and were the answers."""
-    config = tiny_config()
-    config.pose.method, config.data.rotations = "search", "so3"
-    model = rotation_vae.create(config)
     x = jnp.zeros((3, 16, 16, 16)).at[:, 4:9, 6:12, 7].set(1.0)
-    params = step.init_state(model, config).params
-    given, applied = [], []
-    make_views = objective.make_views
-
-    def record_turns(*arguments):
-        views, turns = make_views(*arguments)
-        applied.append(turns)
-        return views, turns
-
-    def record_keys(_, objects, keys, settings):
-        given.append(keys)
-        return jnp.broadcast_to(jnp.eye(3), (len(keys), 3, 3))
-
-    monkeypatch.setattr(objective, "make_views", record_turns)
-    monkeypatch.setattr(search, "search", record_keys)
     keys = jax.random.split(jax.random.key(0), 3)
-    objective.loss_and_metrics(params, model, config, x, keys)
-    restarts = jax.vmap(lambda key: so3.random_uniform(key, (32,)))(given[0])
-    assert restarts.shape == (6, 32, 3, 3)
-    tried = restarts.reshape(-1, 1, 3, 3)
-    assert so3.geodesic_distance(tried, applied[0].reshape(-1, 3, 3)).min() > 0.01
+    with pytest.raises(_Asked) as asked:
+        objective.loss_and_metrics({}, _Listener(), tiny_config(), x, keys)
+    turns, keys = asked.value.args
+    assert turns.shape == (6, 3, 3)
+    restarts = jax.vmap(lambda key: so3.random_uniform(key, (32,)))(keys)
+    assert so3.geodesic_distance(restarts.reshape(-1, 1, 3, 3), turns).min() > 0.01
     assert so3.geodesic_distance(restarts[1:], restarts[:1]).min() > 0.01  # each view its own

@@ -168,8 +168,23 @@ def test_a_step_moves_parameters_and_their_average_and_counts(compiled_step, sta
         difference = jax.tree.map(lambda x, y: x - y, a, b)
         return float(optax.global_norm(difference))
 
+    # The first rate is zero. After two steps the average has a memory of 2/11.
     change = moved(after.params, state.params)
-    assert 0 < moved(after.ema_params, state.params) < change
+    assert np.isclose(moved(after.ema_params, state.params), (1 - 2 / 11) * change, rtol=1e-3)
+
+
+def test_late_in_a_run_the_average_has_the_memory_that_is_configured(config, state):
+    config = config.copy_and_resolve_references()
+    config.optimizer.warmup_steps, config.train.ema_decay = 0, 0.75
+    gradients = jax.tree.map(jnp.ones_like, state.params)
+    late = state.replace(step=jnp.asarray(1000))
+    after, _ = jax.jit(functools.partial(step.apply_gradients, config=config))(late, gradients)
+    for before, new, average in zip(
+        *(jax.tree.leaves(tree) for tree in (late.params, after.params, after.ema_params)),
+        strict=True,
+    ):
+        assert np.abs(new - before).max() > 0
+        assert np.allclose(average - before, 0.25 * (new - before), rtol=1e-2, atol=1e-6)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="of the CPU's compiler")

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from synchronize.constructed import slab
 from tiny import tiny_config
 
@@ -65,6 +66,30 @@ def test_views_are_of_the_stretched_object():
     assert np.allclose(np.linalg.det(turns), 1)
     views, _ = objective.make_views(x, keys, "none", matrices)
     assert np.allclose(views[0], _turn(x, matrices), atol=1e-5)
+
+
+class _Asked(Exception):
+    """What a model was asked."""
+
+
+class _Listener:
+    """A model that tells what it is asked to infer from, and answers nothing."""
+
+    def apply(self, _, views, *, origin, **_options):
+        raise _Asked(views, *origin)
+
+
+def test_an_object_is_stretched_before_its_canonical_form_is_resampled_as_well():
+    """What turns the stored object into the view tells how to take the form from the former."""
+    config = tiny_config()
+    config.frames.stretch = 0.3
+    x, frames = _boxes(2)
+    keys = jax.random.split(jax.random.key(2), 2)
+    with pytest.raises(_Asked) as asked:
+        objective.loss_and_metrics({}, _Listener(), config, x, keys, frames)
+    views, stored, applied = asked.value.args
+    assert np.allclose(_turn(stored, applied), views, atol=1e-5)
+    assert np.abs(applied @ np.swapaxes(applied, 1, 2) - np.eye(3)).max() > 0.05
 
 
 def test_training_sees_them_where_it_is_asked_for():
