@@ -55,6 +55,15 @@ class Mute(Useless):
     decode = Compact.decode
 
 
+class Telltale(Compact):
+    """Its code is the rotation that it sees."""
+
+    def encode(self, voxels):
+        rotation = self.pose(voxels)
+        z = rotation.reshape(len(voxels), 9)
+        return Code(z, jnp.zeros_like(z), rotation)
+
+
 def run(model, test, train, *, batch_size=32, max_train=30, **options):
     options = {"thorough": True, "symmetries": ("bed:C2", "table:C4")} | options
     return evaluate.evaluate(
@@ -142,6 +151,12 @@ def test_a_model_that_says_nothing_scores_chance(mute):
     )
     assert metrics["canonical/category_to_mode_deg"] > 60
     assert "latent/continuity" not in metrics  # its codes have no distances to compare with
+
+
+def test_a_code_that_tells_the_rotation_is_told_of(test, train):
+    metrics = run(Telltale(), test, train).metrics
+    assert metrics["latent/rotation_error_deg"] < 0.6 * metrics["latent/rotation_chance_deg"]
+    assert metrics["latent/linear_probe_accuracy_so3_so3"] < 0.7
 
 
 def test_a_declared_symmetry_counts_for_its_class_alone(mute):
