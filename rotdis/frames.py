@@ -50,13 +50,8 @@ class Synchronizer:
         self._config, self._split, self._mesh = config, split, mesh
 
     def is_due(self, done: int) -> bool:
-        """Returns whether frames are to be found after so many steps, a multiple of log_every."""
-        train = self._config.train
-        return frames_are_used(self._config) and done in {
-            # rounded first: 0.55 * 400 is a little more than 220
-            math.ceil(round(share * train.steps / train.log_every, 6)) * train.log_every
-            for share in self._config.frames.synchronize_at
-        }
+        """Returns whether frames are to be found after so many steps."""
+        return done in due(self._config)
 
     def __call__(self, state: TrainState) -> TrainState:
         """Returns the state with new frames, a function of the state: a resumed run repeats it."""
@@ -80,6 +75,18 @@ class Synchronizer:
         if jax.process_count() > 1:  # each has found them; the first one's, to the bit, hold
             tables = multihost_utils.broadcast_one_to_all(tables)
         return state.replace(**jax.device_put(tables, NamedSharding(self._mesh, PartitionSpec())))
+
+
+def due(config: ml_collections.ConfigDict) -> set[int]:
+    """Returns after which steps frames are to be found: multiples of log_every before the last."""
+    if not frames_are_used(config):
+        return set()
+    steps, every = config.train.steps, config.train.log_every
+    # rounded first: 0.55 * 400 is a little more than 220
+    at = {
+        math.ceil(round(share * steps / every, 6)) * every for share in config.frames.synchronize_at
+    }
+    return {step for step in at if step < steps}
 
 
 def canonical_forms(

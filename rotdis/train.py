@@ -123,6 +123,12 @@ def _train(
         stack.callback(writer.close)
         validator = Validator(config, data, writer)
         synchronizer = frames.Synchronizer(config, data.train, mesh)
+        if first_process and step.frames_are_used(config) and not frames.due(config):
+            print(
+                "train: no common frames will be found, since no share of the steps in "
+                "config.frames.synchronize_at ends with a line of the log (train.log_every) "
+                "before the last step"
+            )
         # Inside: to close checkpoints would be to wait for processes that do not wait for this one.
         with distributed.leaving_on_errors(), _metrics_written(workdir):
             _loop(config, state, run_steps, window, checkpoints, validator, synchronizer, writer)

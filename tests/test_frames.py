@@ -39,6 +39,10 @@ def test_frames_are_due_after_the_shares_named_and_for_a_pose_network_alone(run)
     long.train.steps, long.train.log_every, long.frames.synchronize_at = 400, 20, (0.26, 0.55)
     due_then = [n for n in range(401) if frames.Synchronizer(long, split, mesh).is_due(n)]
     assert due_then == [120, 220]
+    long.train.steps = 40  # the second share's line of the log would be the last
+    assert frames.due(long) == {20}
+    long.frames.synchronize_at = (0.55,)
+    assert not frames.due(long)
     for change in ({"pose.method": "none"}, {"frames.synchronize_at": ()}):
         other = config.copy_and_resolve_references()
         other.update_from_flattened_dict(change)
