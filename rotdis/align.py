@@ -21,7 +21,7 @@ from rotdis.render import CANONICAL_COLOR, INPUT_COLOR
 KINDS = ("folder", "all")
 _SHOWN = 48  # objects on the overview, at most
 _COLUMNS = 8
-# Side of the grids on which objects are compared, at most: a multiple of the model's, or that.
+# Side of the grids on which objects are compared, at most: twice the model's, or that.
 _COMPARED = 64
 
 
@@ -120,7 +120,7 @@ def _read(
     model: Model, paths: list[Path], names: list[str], account: Account, workers: int
 ) -> tuple[list[Voxelized], UInt8[np.ndarray, "n d d d"], Float[np.ndarray, "n 3 3"]]:
     """Returns the meshes that can be used, their voxels, and the model's turns of each."""
-    factor = max(1, _COMPARED // model.resolution)
+    factor = 2 if 2 * model.resolution <= _COMPARED else 1
     kept, grids, turns = [], [], []
     batch: list[Voxelized] = []
 

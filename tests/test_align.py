@@ -8,6 +8,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from rotdis import align
+from rotdis.data import normalize
 from rotdis.errors import DataError, RotdisError
 from rotdis.geometry import so3
 from rotdis.models.rotation_vae import Code
@@ -20,10 +21,21 @@ class _Model:
     """Finds no pose: every object is upright to it, as it came."""
 
     resolution = 16
+    rotation = np.eye(3, dtype=np.float32)
+
+    def __init__(self):
+        self.seen = []
 
     def encode(self, voxels):
         assert voxels.shape[1:] == (16,) * 3 and voxels.max() <= 1
-        return Code(None, None, np.tile(np.eye(3, dtype=np.float32), (len(voxels), 1, 1)), None)
+        self.seen.append(voxels)
+        return Code(None, None, np.tile(self.rotation, (len(voxels), 1, 1)), None)
+
+
+class _Turning(_Model):
+    """Finds the same pose of every object."""
+
+    rotation = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]], np.float32)
 
 
 def _part(length):
@@ -88,9 +100,28 @@ def test_each_folder_may_have_a_frame_of_its_own(folder, tmp_path):
 
 
 def test_one_part_stays_where_the_model_puts_it(folder, tmp_path):
-    (row,) = align.align(_Model(), folder[0] / "b.ply", tmp_path / "out")
-    assert np.allclose(np.asarray(row["pose"])[:3, :3], np.eye(3))
+    path = folder[0] / "b.ply"
+    (row,) = align.align(_Turning(), path, tmp_path / "out")
+    rotation = _Turning.rotation.T.astype(float)
+    centre, _ = normalize.enclosing_ball(trimesh.load_mesh(path).vertices)
+    assert np.allclose(np.asarray(row["pose"])[:3, :3], rotation)
+    assert np.allclose(np.asarray(row["pose"])[:3, 3], -rotation @ centre, atol=1e-3)
     assert row["agreement"] is None and row["turned_deg"] == 0
+
+
+def test_the_model_sees_what_it_was_trained_on(folder, tmp_path):
+    model = _Model()
+    align.align(model, folder[0] / "b.ply", tmp_path / "out")
+    (seen,) = model.seen
+    assert np.allclose(seen[0], normalize.normalize(folder[0] / "b.ply", 16), atol=1e-6)
+
+
+def test_how_far_a_part_is_turned_on_is_told(folder, tmp_path):
+    rows = align.align(_Turning(), folder[0], tmp_path / "out", by="all")
+    total = [np.asarray(row["pose"])[:3, :3] @ _Turning.rotation for row in rows]
+    turned = np.degrees(Rotation.from_matrix(total).magnitude())
+    assert max(turned) > 80
+    assert [row["turned_deg"] for row in rows] == pytest.approx(turned, abs=0.02)
 
 
 def test_nothing_usable_and_a_bad_output_are_refused(folder, tmp_path):

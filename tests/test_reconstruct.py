@@ -2,14 +2,16 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from rotdis import reconstruct
+from rotdis.data import normalize
 from rotdis.data.meshes import MeshError
 from rotdis.data.normalize import enclosing_ball
-from rotdis.geometry import so3
+from rotdis.geometry import resample, so3
 from rotdis.mesh_batches import Account, voxelize_files
 from rotdis.models.pose import PosePosterior
 from rotdis.models.rotation_vae import Code
@@ -18,24 +20,29 @@ trimesh = pytest.importorskip("trimesh")
 pytest.importorskip("igl")
 
 GROUP = so3.cube_group()
-# The pose is hypothesis 3, though 5 is heavier: the mode of a mixture may be such.
+# The pose is hypothesis 13, a third of a turn, though 5 is heavier: the mode may be such.
 WEIGHTS = np.full(24, 0.01, np.float32)
-WEIGHTS[[3, 5]] = 0.3, 0.48
+WEIGHTS[[13, 5]] = 0.3, 0.48
 
 
 class _Model:
     resolution = 16
 
+    def __init__(self):
+        self.seen, self.decoded_at = [], []
+
     def encode(self, voxels):
+        self.seen.append(voxels)
         count = len(voxels)
         posterior = PosePosterior(
             np.broadcast_to(GROUP, (count, 24, 3, 3)),
             np.log(np.broadcast_to(WEIGHTS, (count, 24))),
         )
-        rotation = np.broadcast_to(GROUP[3], (count, 3, 3))
+        rotation = np.broadcast_to(GROUP[13], (count, 3, 3))
         return Code(np.zeros((count, 4)), np.zeros((count, 4)), rotation, posterior)
 
     def decode(self, z_mean, rotation):
+        self.decoded_at.append(rotation)
         ball = np.linalg.norm(np.indices((16,) * 3) - 7.5, axis=0) < 5
         return np.broadcast_to(ball.astype(np.float32), (len(z_mean), 16, 16, 16))
 
@@ -56,7 +63,7 @@ def test_the_weight_is_the_poses_own_and_the_runner_up_is_another(folder, tmp_pa
     rows = reconstruct.reconstruct(_Model(), folder, tmp_path / "out")
     assert rows == json.loads((tmp_path / "out" / "poses.json").read_text())
     for row in rows:
-        assert np.allclose(np.asarray(row["pose"])[:3, :3], GROUP[3].T)
+        assert np.allclose(np.asarray(row["pose"])[:3, :3], GROUP[13].T)
         assert np.isclose(row["weight"], 0.3)
         assert np.isclose(row["runner_up"]["weight"], 0.48)
         assert np.allclose(np.asarray(row["runner_up"]["pose"])[:3, :3], GROUP[5].T)
@@ -73,6 +80,33 @@ def test_the_pose_maps_the_mesh_into_the_canonical_frame(folder, tmp_path):
     assert np.isclose(radius, np.linalg.norm([1, 2, 3]) / 2, atol=1e-5)
     rebuilt = trimesh.load_mesh(tmp_path / "out" / rows[0]["reconstruction"])
     assert np.allclose(rebuilt.bounds.sum(axis=0), 0, atol=1e-3)  # about the same centre
+    # A ball of radius 5 voxels, where the mesh's fills seven eighths of 8: in the mesh's units.
+    unit = radius / (normalize.RADIUS_FRACTION * 8)
+    assert np.allclose(np.ptp(rebuilt.bounds, axis=0), 2 * 5 * unit, rtol=0.1)
+
+
+def test_the_model_sees_what_it_was_trained_on_and_decodes_the_canonical_form(folder, tmp_path):
+    model = _Model()
+    reconstruct.reconstruct(model, folder, tmp_path / "out")
+    path = folder / "a" / "b_c.obj"
+    assert np.allclose(model.seen[0][0], normalize.normalize(path, 16), atol=1e-6)
+    reconstruct.infer(model, path)
+    assert np.allclose(model.seen[1][0], model.seen[0][0], atol=1e-6)
+    assert all((rotation == np.eye(3)).all() for rotation in model.decoded_at)
+
+
+def test_the_picture_shows_the_input_turned_back(folder, tmp_path, monkeypatch):
+    drawn = []
+    draw = reconstruct.pictures.draw
+    monkeypatch.setattr(
+        reconstruct.pictures, "draw", lambda v, c: drawn.append(np.asarray(v)) or draw(v, c)
+    )
+    model = _Model()
+    reconstruct.reconstruct(model, folder, tmp_path / "out")
+    voxels, canonical, _ = drawn
+    expected = resample.cube_copies(jnp.asarray(voxels))[:, 13]
+    assert np.abs(voxels - canonical).max() > 0.5
+    assert np.allclose(canonical, expected, atol=1e-4)
 
 
 def test_files_of_like_names_do_not_overwrite_each_other_nor_are_results_read_again(folder):
@@ -106,7 +140,7 @@ def test_bad_files_are_reported_and_skipped(folder, tmp_path, capsys):
 
 def test_hypotheses_that_are_one_pose_share_their_weight(folder, tmp_path):
     near = GROUP.copy()
-    near[4] = GROUP[3] @ Rotation.from_rotvec([0, 0, 10], degrees=True).as_matrix()
+    near[4] = GROUP[13] @ Rotation.from_rotvec([0, 0, 10], degrees=True).as_matrix()
     model = _Model()
     encode = model.encode
 
