@@ -95,13 +95,22 @@ def occupied(workdir: str | Path) -> Iterator[None]:
         yield
 
 
-def save_config(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
+def save_config(
+    workdir: str | Path, config: ml_collections.ConfigDict, objects: str | None = None
+) -> None:
     """Writes the configuration beside the checkpoints, atomically.
+
+    Args:
+        workdir: the run's folder.
+        config: of the run.
+        objects: a digest of what it is trained on, for `check_same_objects`.
 
     Raises:
         OSError: it cannot be written.
     """
     content = {"format": FORMAT, "sha256": _digest(config.to_dict()), "config": config.to_dict()}
+    if objects is not None:
+        content["objects"] = objects
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     atomic.write(Path(workdir) / CONFIG, text.encode())
 
@@ -184,6 +193,28 @@ def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> No
         raise CheckpointError(
             f"{workdir}: holds another model's run, which differs in {differences}; choose another "
             "--workdir, or delete this one"
+        )
+
+
+def check_same_objects(workdir: str | Path, objects: str, source: str) -> None:
+    """Makes sure that a workdir's run goes on with the objects that it was trained on.
+
+    The same source may give others when files were added to it. What is known of single objects,
+    their frames, is kept by their places.
+
+    Args:
+        workdir: of a run, whose configuration has been read.
+        objects: as for `save_config`.
+        source: where they are from, for the message.
+
+    Raises:
+        CheckpointError: they are others.
+    """
+    content = json.loads((Path(workdir) / CONFIG).read_text())
+    if content.get("objects", objects) != objects:  # older runs did not note it
+        raise CheckpointError(
+            f"{workdir}: was trained on other objects than {source} gives now; put those back, or "
+            "choose another --workdir, where --config.train.start_from may name this one"
         )
 
 

@@ -1,6 +1,7 @@
 """The training loop: data, step, log, evaluation and checkpoints, from any point to the end."""
 
 import contextlib
+import hashlib
 import importlib
 import signal
 from collections.abc import Iterator
@@ -50,8 +51,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         The prepared data that it trained on.
 
     Raises:
-        CheckpointError: the workdir cannot be written, holds another model's run, or is in use by
-            another process; or there is no such model as `config.train.start_from` names.
+        CheckpointError: the workdir cannot be written, holds another model's run or one of other
+            objects, or is in use by another process; or there is no such model as
+            `config.train.start_from` names.
         UsageError: checkpoints in the workdir would not be found again.
         ConfigError: the batch cannot be divided over the devices.
         DataError: the data cannot be prepared, or hold no training objects, or too many.
@@ -73,7 +75,11 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         trained = _trained(config)
     data = distributed.first_before_others(lambda: prepare.prepare(config.data))
     _check_size(data.train, config)
-    if not distributed.agrees(data.train.packed.tobytes()):
+    objects = hashlib.sha256(np.ascontiguousarray(data.train.packed)).hexdigest()
+    if run_folder.holds_checkpoint(workdir):
+        source = config.data.source or config.data.dataset
+        run_folder.check_same_objects(workdir, objects, source)
+    if not distributed.agrees(objects.encode()):
         raise DataError(
             f"{data.directory}: not every process has the same objects there; prepare them anew "
             "from one source, or keep them where all processes see them (config.data.dir)"
@@ -82,7 +88,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedDat
         try:
             if distributed.is_first():
                 stack.enter_context(run_folder.occupied(workdir))
-            distributed.first_before_others(lambda: _save_config(workdir, config))
+            distributed.first_before_others(lambda: _save_config(workdir, config, objects))
             checkpoints = checkpoint.Checkpoints(workdir, config.train.keep_best)
         except OSError as error:
             raise CheckpointError(f"--workdir: {workdir} cannot be written ({error})") from error
@@ -166,10 +172,10 @@ def _metrics_written(workdir: Path) -> Iterator[None]:
         ) from error
 
 
-def _save_config(workdir: Path, config: ml_collections.ConfigDict) -> None:
+def _save_config(workdir: Path, config: ml_collections.ConfigDict, objects: str) -> None:
     """Writes the configuration, in process 0; the others see thereby that the folder is shared."""
     if distributed.is_first():
-        run_folder.save_config(workdir, config)
+        run_folder.save_config(workdir, config, objects)
     elif not (workdir / run_folder.CONFIG).exists():
         raise CheckpointError(
             f"--workdir: what process 0 wrote to {workdir} is not there; give a folder on a file "

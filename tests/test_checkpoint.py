@@ -85,6 +85,12 @@ def saved(state, tmp_path_factory):
     return workdir
 
 
+def test_every_checkpoint_has_a_copy_of_the_configuration(saved):
+    for number in ("1", "2"):
+        copy = saved / "checkpoints" / number / run_folder.CONFIG
+        assert copy.read_bytes() == (saved / run_folder.CONFIG).read_bytes()
+
+
 def _restore(workdir, state, step=None):
     checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
     try:

@@ -36,6 +36,42 @@ def test_another_run_is_refused_and_the_differing_keys_named(tmp_path):
     run_folder.check_same_model("it", tiny_config(), other)
 
 
+# Of each section a field, and the others that make another run.
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("seed", 5),
+        ("data.source", "other.npz"),
+        ("data.seed", 5),
+        ("data.rotations", "cube"),
+        ("pose.width", 16),
+        ("frames.neighbours", 9),
+        ("loss.kl_weight", 0.5),
+        ("search.steps", 9),
+        ("optimizer.b2", 0.9),
+        ("train.batch_size", 4),
+        ("train.ema_decay", 0.9),
+        ("train.start_from", "modelnet10"),
+        ("train.hold_pose", True),
+    ],
+)
+def test_what_makes_another_run_is_refused_by_name(tmp_path, field, value):
+    run_folder.save_config(tmp_path, tiny_config())
+    other = tiny_config()
+    other.update_from_flattened_dict({field: value})
+    with pytest.raises(CheckpointError, match=f"differs in {field} "):
+        run_folder.check_same_run(tmp_path, other)
+
+
+def test_a_run_does_not_go_on_with_other_objects(tmp_path):
+    run_folder.save_config(tmp_path, tiny_config(), "these")
+    run_folder.check_same_objects(tmp_path, "these", "parts")
+    with pytest.raises(CheckpointError, match="trained on other objects than parts gives now"):
+        run_folder.check_same_objects(tmp_path, "others", "parts")
+    run_folder.save_config(tmp_path, tiny_config())  # as earlier versions did
+    run_folder.check_same_objects(tmp_path, "others", "parts")
+
+
 def test_a_configuration_that_cannot_be_read_is_not_said_to_be_damaged(tmp_path, monkeypatch):
     run_folder.save_config(tmp_path, tiny_config())
 

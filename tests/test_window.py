@@ -23,6 +23,24 @@ def test_the_steps_that_were_done_are_averaged_and_forgotten():
     assert window.close()["train/loss"] == 5.0
 
 
+def test_speeds_are_of_this_processs_steps_since_the_last_reading(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("rotdis.window.time.perf_counter", lambda: now[0])
+    window = Window(views_per_step=2, earlier=[{"loss": 1.0}] * 3)
+    window.add(3, 4, {"loss": np.ones(4)}, 0.5)
+    now[0] = 102.0
+    first = window.close()
+    assert first["speed/views_per_second"] == 2 * 4 / 2.0
+    assert first["speed/data_wait_share"] == 0.5 / 2.0
+    now[0] = 110.0
+    window.restart_clock()
+    window.add(7, 1, {"loss": np.ones(1)}, 0.1)
+    now[0] = 111.0
+    second = window.close()
+    assert second["speed/views_per_second"] == 2.0
+    assert second["speed/data_wait_share"] == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     "metrics, message",
     [
