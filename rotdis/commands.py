@@ -247,8 +247,9 @@ def export_model(workdir: str | Path, output: str | None) -> None:
 def _folder(workdir: str | Path, output: str | None, name: str) -> Path:
     """Returns where to write: into the run, unless it is said, or the model is no folder."""
     if output:
-        if Path(output).is_file():  # said before the work, not after it
-            raise UsageError(f"--output: {output} is a file; results need a folder")
+        for path in (Path(output), *Path(output).parents):  # said before the work, not after it
+            if path.is_file():
+                raise UsageError(f"--output: {path} is a file; results need a folder")
         return Path(output)
     if packaged.find(workdir) or Path(workdir).is_file():
         raise UsageError(f"--output: say where to write; {workdir} is a model, not a folder")

@@ -37,7 +37,8 @@ def complete(saved: Mapping, source: object) -> ml_collections.ConfigDict:
     config = base_config().to_dict()
     sections = {key for key, value in config.items() if isinstance(value, dict)}
     if not isinstance(saved, Mapping) or not all(
-        isinstance(saved.get(section, {}), Mapping) for section in sections
+        isinstance(saved.get(key, value), Mapping) == (key in sections)
+        for key, value in config.items()
     ):
         raise CheckpointError(f"{source}: its configuration is not one that rotdis wrote")
     for section in _OF_THE_MODEL:

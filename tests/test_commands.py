@@ -107,8 +107,9 @@ def test_an_export_takes_no_configuration(tmp_path):
 @pytest.mark.parametrize("mode", ["evaluate", "reconstruct", "align", "generate"])
 def test_an_output_that_is_a_file_is_refused_before_the_work(mode, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="--output: .*file is a file; results need a folder"):
-        commands.run(mode, None, "modelnet10", "parts", str(tmp_path / "file"))
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match="--output: .*file is a file; results need a folder"):
+            commands.run(mode, None, "modelnet10", "parts", str(output))
 
 
 @pytest.mark.parametrize("mode", ["report", "export"])

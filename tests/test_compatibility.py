@@ -43,6 +43,14 @@ def test_an_unknown_setting_of_the_model_is_named_and_one_of_the_training_is_kep
         compatibility.complete(saved, "here")
 
 
+@pytest.mark.parametrize(
+    "key, value", [("seed", {}), ("seed", {"a": 1}), ("model", 3), ("data", [])]
+)
+def test_a_section_where_none_is_or_none_where_one_is_is_refused(key, value):
+    with pytest.raises(CheckpointError, match="here: its configuration is not one that rotdis"):
+        compatibility.complete(_saved() | {key: value}, "here")
+
+
 def test_every_value_of_before_belongs_to_a_field():
     for key in compatibility.BEFORE:
         section, field = key.split(".")

@@ -55,6 +55,22 @@ def test_leaving_stops_the_workers_soon_and_in_good_order(tmp_path):
     assert len(list(tmp_path.iterdir())) < 20
 
 
+def _wait_until_stopped():
+    while not worker_pool.stopping():
+        time.sleep(0.01)
+
+
+def test_a_worker_is_told_that_its_parent_wants_no_more_of_it():
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), worker_pool.started(1, "") as submit:
+        future = submit(_wait_until_stopped)
+        while not future.running():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert future.result() is None
+    assert time.monotonic() - start < 60
+
+
 def test_a_killed_worker_is_explained():
     with (
         pytest.raises(DataError, match="that digs was killed, .*; do this$"),

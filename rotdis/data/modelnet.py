@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from rotdis import intact
-from rotdis.data.prepare import SPLITS, PreparedData, alone
+from rotdis.data.alone import alone
+from rotdis.data.prepare import SPLITS, PreparedData
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # or it announces itself whatever the level

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import ml_collections
 from tqdm import tqdm
 
+from rotdis.data.alone import alone
 from rotdis.data.sources import SPLITS, Item, Source, file_identity
 from rotdis.errors import DataError
 
@@ -172,22 +173,28 @@ def _text(name: str) -> str:
 
 def download_path(config: ml_collections.ConfigDict) -> Path:
     """Returns where the zip of `config.dataset` is kept once it was downloaded."""
-    return Path(config.dir).expanduser() / "downloads" / URLS[config.dataset].rsplit("/", 1)[1]
+    name = URLS[config.dataset].rsplit("/", 1)[1]
+    return Path(os.path.expanduser(config.dir)) / "downloads" / name
 
 
 def download(config: ml_collections.ConfigDict) -> Path:
     """Returns the zip of `config.dataset`, downloaded where it is not there yet.
 
     Raises:
-        DataError: the address fails; the message says where to put the zip by hand.
+        DataError: the address fails, and the message says where to put the zip by hand; or
+            `config.dir` cannot be written.
     """
     url, target = URLS[config.dataset], download_path(config)
-    folder = target.parent
-    if target.exists():
-        return target
+    if not target.exists():
+        with alone(target.parent):
+            if not target.exists():  # another process may have done it meanwhile
+                _download(url, target, SHA256[config.dataset])
+    return target
+
+
+def _download(url: str, target: Path, sha256: str) -> None:
     partial = target.with_suffix(".part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(url, timeout=30) as response, partial.open("wb") as file:
             size = int(response.headers.get("Content-Length") or 0)
             digest = hashlib.sha256()
@@ -198,10 +205,9 @@ def download(config: ml_collections.ConfigDict) -> Path:
                     bar.update(len(chunk))
         if size and partial.stat().st_size != size:
             raise OSError(f"{partial.stat().st_size} of {size} bytes came")
-        if digest.hexdigest() != SHA256[config.dataset]:
+        if digest.hexdigest() != sha256:
             raise OSError(
-                f"what came is another file: its SHA-256 is {digest.hexdigest()}, "
-                f"not {SHA256[config.dataset]}"
+                f"what came is another file: its SHA-256 is {digest.hexdigest()}, not {sha256}"
             )
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
         partial.unlink(missing_ok=True)
@@ -210,4 +216,3 @@ def download(config: ml_collections.ConfigDict) -> Path:
             f"{target}, or give its path as --config.data.source"
         ) from error
     os.replace(partial, target)
-    return target

@@ -15,7 +15,7 @@ import numpy as np
 from rotdis import intact
 from rotdis.data.order import batch_indices
 from rotdis.data.prepare import SPLITS
-from rotdis.errors import DataError
+from rotdis.errors import DataError, UsageError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # or it announces itself whatever the level
@@ -54,17 +54,25 @@ def make_batches(
 
     Raises:
         DataError: a shard is missing or damaged.
+        UsageError: JAX was told to leave out the CPU.
         ValueError: `process_count` does not divide `batch_size`.
     """
     if batch_size % process_count:
         raise ValueError(f"{process_count} processes cannot share a batch of {batch_size}")
+    try:
+        host = jax.local_devices(backend="cpu")[0]
+    except RuntimeError as error:
+        raise UsageError(
+            "--config.data.loader=tfdata needs JAX's CPU beside the accelerator: "
+            "set JAX_PLATFORMS=cuda,cpu (or tpu,cpu), or leave it unset"
+        ) from error
     voxels, label = _read(Path(directory), split)
     local = batch_size // process_count
     mine = slice(process_index * local, (process_index + 1) * local)
 
     def indices():
         # On the host: on the training's device it would queue behind the steps.
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        with jax.default_device(host):
             for step in range(start_step, start_step + num_steps):
                 yield np.asarray(batch_indices(seed, step, len(label), batch_size))[mine]
 

@@ -6,15 +6,13 @@ lie in `chunks/`, so that a preparation that was killed goes on where it stood.
 """
 
 import collections
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import ml_collections
@@ -22,6 +20,7 @@ import numpy as np
 
 from rotdis import atomic, intact, npz
 from rotdis.data import chunks, modelnet_files, voxelset
+from rotdis.data.alone import alone
 from rotdis.data.chunks import Chunk
 from rotdis.data.sources import Source, open_source
 from rotdis.data.voxelset import VoxelSet
@@ -81,29 +80,6 @@ def find(config: ml_collections.ConfigDict) -> PreparedData | None:
     return _read(directory, config.aligned) if (directory / "info.json").exists() else None
 
 
-@contextlib.contextmanager
-def alone(directory: Path) -> Iterator[None]:
-    """Lets one process of a machine prepare while others wait; the lock dies with its process.
-
-    On file systems without locks nobody waits.
-
-    Args:
-        directory: of the prepared dataset; made where missing.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / "lock").open("w")
-    except OSError as error:
-        raise DataError(f"config.data.dir: {directory} cannot be written ({error})") from error
-    with file:
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _directory(source: Source, config: ml_collections.ConfigDict) -> Path:
     identity = {
         "version": VERSION,
@@ -117,7 +93,7 @@ def _directory(source: Source, config: ml_collections.ConfigDict) -> Path:
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     kind = "-partial" if config.partial else ""
     name = f"{source.name}-{config.resolution}{kind}-{digest[:10]}"
-    return Path(config.dir).expanduser() / name
+    return Path(os.path.expanduser(config.dir)) / name
 
 
 def _prepare(source: Source, config: ml_collections.ConfigDict, directory: Path) -> None:

@@ -1,6 +1,7 @@
 """Where objects come from: one interface over generated objects, archives, folders and arrays."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -69,7 +70,7 @@ def open_source(config: ml_collections.ConfigDict) -> Source:
 
     if not config.source:
         return _keep(modelnet_files.open_zip(modelnet_files.download(config)), config.classes)
-    path = Path(config.source).expanduser()
+    path = Path(os.path.expanduser(config.source))  # ~nobody stays as it is
     if not path.exists():
         raise DataError(
             f"config.data.source: there is no {path}; give the path of a ModelNet zip, of a folder "

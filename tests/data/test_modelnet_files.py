@@ -5,7 +5,9 @@ import hashlib
 import http.client
 import io
 import os
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 
 import numpy as np
@@ -236,7 +238,25 @@ def test_a_download_is_kept_and_not_fetched_again(monkeypatch, tmp_path):
     target = files_module.download(config)
     assert target.read_bytes() == data and target.name == "ModelNet10.zip"
     assert files_module.download(config) == target and len(calls) == 1
-    assert [path.name for path in target.parent.iterdir()] == ["ModelNet10.zip"]
+    assert {path.name for path in target.parent.iterdir()} == {"ModelNet10.zip", "lock"}
+
+
+def test_processes_that_start_together_download_once(monkeypatch, tmp_path):
+    """Two that wrote into one file once left holes in it, of which no check knew."""
+    data = write_zip(tmp_path / "x.zip", modelnet_files()).read_bytes()
+    monkeypatch.setitem(files_module.SHA256, "modelnet10", hashlib.sha256(data).hexdigest())
+    calls = _serve(monkeypatch, data)
+    read = _Response.read
+
+    def slowly(self, size):
+        time.sleep(0.3)
+        return read(self, size)
+
+    monkeypatch.setattr(_Response, "read", slowly)
+    config = data_config("", tmp_path / "prepared")
+    with ThreadPoolExecutor(3) as pool:
+        targets = list(pool.map(files_module.download, [config] * 3))
+    assert {target.read_bytes() for target in targets} == {data} and len(calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -256,7 +276,7 @@ def test_a_failed_download_says_what_to_put_where(monkeypatch, tmp_path, acciden
     with pytest.raises(DataError, match="ModelNet10.zip.*put it at") as caught:
         files_module.download(data_config("", tmp_path / "prepared"))
     assert str(folder / "ModelNet10.zip") in str(caught.value) and "\n" not in str(caught.value)
-    assert not list(folder.iterdir())
+    assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
 def test_a_zip_put_there_by_hand_needs_no_network(monkeypatch, tmp_path):

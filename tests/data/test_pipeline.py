@@ -6,7 +6,7 @@ import pytest
 
 from rotdis.config import base_config
 from rotdis.data import prepare, resident
-from rotdis.errors import DataError
+from rotdis.errors import DataError, UsageError
 
 pytest.importorskip("tensorflow")
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -85,6 +85,15 @@ def test_the_parts_of_all_processes_make_the_global_batch(shards):
 def test_a_batch_that_the_processes_cannot_share_is_refused(shards):
     with pytest.raises(ValueError, match="3 processes"):
         _batches(shards, process_count=3)
+
+
+def test_without_jaxs_cpu_it_is_said_what_to_set(shards, monkeypatch):
+    def unknown(**_):
+        raise RuntimeError("Unknown backend cpu")
+
+    monkeypatch.setattr(jax, "local_devices", unknown)
+    with pytest.raises(UsageError, match="JAX_PLATFORMS=cuda,cpu"):
+        _batches(shards)
 
 
 def test_a_truncated_shard_is_detected_and_named(prepared, shards, tmp_path):

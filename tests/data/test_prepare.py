@@ -16,7 +16,7 @@ import pytest
 from tiny_data import data_config, modelnet_files, write_folder, write_npz
 
 from rotdis import worker_pool
-from rotdis.data import chunks, sources, voxelset
+from rotdis.data import alone, chunks, sources, voxelset
 from rotdis.data import prepare as prepare_module
 from rotdis.data.normalize import normalize_grid
 from rotdis.data.prepare import format_summary, prepare
@@ -176,6 +176,25 @@ def test_worker_processes_give_what_one_gives(tmp_path, small_chunks):
     )
 
 
+def test_samples_along_a_voxels_side_are_taken_and_other_numbers_of_them_are_other_data(tmp_path):
+    options = {"num_train": 4, "num_test": 2, "validation_fraction": 0.0, "partial": True}
+    config = data_config("furniture", tmp_path, supersample=2, **options)
+    prepared = prepare(config)
+    items = {item.source_id: item for item in sources.open_source(config).splits["train"]}
+    assert len(prepared.train) == 4
+    for voxels, name in zip(
+        prepared.train.voxels(slice(None)), prepared.train.source_id, strict=True
+    ):
+        fine, coarse = (items[name].payload.voxels(16, samples)[0] for samples in (2, 1))
+        assert np.abs(voxels - fine).max() <= 0.5 / 255 + 1e-6
+        assert np.abs(voxels - coarse).max() > 0.1
+    for change in ({"supersample": 3}, {"seed": 1}, {"num_train": 3}):
+        other = prepare(
+            data_config("furniture", tmp_path, **{"supersample": 2, **options, **change})
+        )
+        assert other.directory != prepared.directory
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -255,7 +274,7 @@ def test_a_file_system_without_locks_is_prepared_on(tmp_path, monkeypatch, code)
     def no_locks(*arguments):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(prepare_module.fcntl, "flock", no_locks)
+    monkeypatch.setattr(alone.fcntl, "flock", no_locks)
     assert len(prepare(data_config(write_npz(tmp_path / "grids.npz"), tmp_path)).test) == 4
 
 

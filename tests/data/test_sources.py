@@ -65,10 +65,10 @@ def test_a_class_that_is_named_twice_counts_once(tmp_path, kind):
         assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("name", ["nothing.npz", "nothing.zip", "nothing"])
+@pytest.mark.parametrize("name", ["nothing.npz", "nothing.zip", "nothing", "~nobody.here/x"])
 def test_a_missing_source_is_named(tmp_path, name):
     with pytest.raises(DataError, match=f"there is no .*{name}"):
-        open_source(data_config(tmp_path / name, tmp_path))
+        open_source(data_config(name if name[0] == "~" else tmp_path / name, tmp_path))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
