@@ -21,7 +21,7 @@ from rotdis.render import CANONICAL_COLOR, INPUT_COLOR
 KINDS = ("folder", "all")
 _SHOWN = 48  # objects on the overview, at most
 _COLUMNS = 8
-# Side of the grids on which objects are compared, at most: twice the model's, or that.
+# Side of the grids on which objects are compared, at most: a multiple of the model's, or that.
 _COMPARED = 64
 
 
@@ -120,7 +120,7 @@ def _read(
     model: Model, paths: list[Path], names: list[str], account: Account, workers: int
 ) -> tuple[list[Voxelized], UInt8[np.ndarray, "n d d d"], Float[np.ndarray, "n 3 3"]]:
     """Returns the meshes that can be used, their voxels, and the model's turns of each."""
-    factor = 2 if 2 * model.resolution <= _COMPARED else 1
+    factor = max(1, _COMPARED // model.resolution)
     kept, grids, turns = [], [], []
     batch: list[Voxelized] = []
 
@@ -128,18 +128,23 @@ def _read(
         if not batch:
             return
         fine = np.stack([one.voxels for one in batch])
-        rotation = model.encode(np.asarray(pool(fine, model.resolution))).rotation
+        if second:
+            seen = np.stack([one.second for one in batch])
+        else:
+            seen = np.asarray(pool(fine, model.resolution))
+        rotation = model.encode(seen).rotation
         turns.append(np.swapaxes(Rotation.from_matrix(rotation).as_matrix(), 1, 2))
         grids.append(np.rint(fine * 255).astype(np.uint8))
         empty = np.zeros(0, np.float32)  # a folder's voxels are kept as bytes, once
         kept.extend(Voxelized(one.index, one.centre, one.radius, empty) for one in batch)
         batch.clear()
 
-    # What the model sees is the same, 2^3 samples a voxel, whichever grid it is averaged from.
+    # The model sees what it was trained on, 2^3 samples a voxel, if need be in a grid of its own.
     samples = 2 if factor == 1 else 1
+    second = (model.resolution, 2) if factor > 2 else None
     with Progress(len(paths), label="read", unit="file") as progress:
         for one in voxelize_files(
-            paths, names, factor * model.resolution, samples, account, workers
+            paths, names, factor * model.resolution, samples, account, workers, second
         ):
             batch.append(one)
             progress.update(one.index + 1)

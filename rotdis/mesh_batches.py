@@ -32,12 +32,14 @@ class Voxelized:
         centre: of its smallest enclosing ball, in the file's coordinates.
         radius: of that ball, in the file's units.
         voxels: normalized occupancy in [0, 1].
+        second: the same in another grid, where one was asked for.
     """
 
     index: int
     centre: Float[np.ndarray, " 3"]
     radius: float
     voxels: Float[np.ndarray, "d d d"]
+    second: Float[np.ndarray, "e e e"] | None = None
 
 
 @dataclasses.dataclass
@@ -91,6 +93,7 @@ def voxelize_files(
     supersample: int,
     account: Account,
     workers: int = 1,
+    second: tuple[int, int] | None = None,
 ) -> Iterator[Voxelized]:
     """Yields the meshes in order; one that cannot be used is noted in the account instead.
 
@@ -101,22 +104,23 @@ def voxelize_files(
         supersample: samples along a voxel's side, as for `voxelize.voxelize`.
         account: where bad files are noted.
         workers: processes; 0 is one per core. Few files are read by this one all the same.
+        second: D and samples of another grid, if one is wanted besides.
 
     Raises:
         DataError: a process was killed.
     """
     workers = min(workers or os.cpu_count() or 1, len(paths) // _MANY + 1)
-    jobs = [
-        (str(path), name, resolution, supersample) for path, name in zip(paths, names, strict=True)
-    ]
+    grids = [(resolution, supersample), *([second] if second else [])]
+    jobs = [(str(path), name, grids) for path, name in zip(paths, names, strict=True)]
     for index, result in enumerate(_results(jobs, workers)):
         if isinstance(result, str):
             account.skip(names[index], result)
         else:
-            yield Voxelized(index, *result)
+            centre, radius, voxels = result
+            yield Voxelized(index, centre, radius, *voxels)
 
 
-def _results(jobs: list[tuple[str, str, int, int]], workers: int) -> Iterator[tuple | str]:
+def _results(jobs: list[tuple], workers: int) -> Iterator[tuple | str]:
     if workers <= 1:
         yield from (_voxelized(*job) for job in jobs)
         return
@@ -130,14 +134,14 @@ def _results(jobs: list[tuple[str, str, int, int]], workers: int) -> Iterator[tu
             yield waiting.popleft().result()
 
 
-def _voxelized(path: str, name: str, resolution: int, supersample: int) -> tuple | str:
+def _voxelized(path: str, name: str, grids: list[tuple[int, int]]) -> tuple | str:
     """Returns centre, radius and voxels of a file, or why it cannot be used."""
     if worker_pool.stopping():
         return "stopped"
     try:
         mesh = meshes.load_mesh(path, name=name).mesh
         centre, radius = normalize.enclosing_ball(mesh.vertices)
-        return centre, radius, voxelize.voxelize(mesh, resolution, supersample)
+        return centre, radius, [voxelize.voxelize(mesh, *grid) for grid in grids]
     except ImportError:
         raise  # a package is missing: it is not this file's fault
     except RotdisError as error:

@@ -27,7 +27,7 @@ class _Model:
         self.seen = []
 
     def encode(self, voxels):
-        assert voxels.shape[1:] == (16,) * 3 and voxels.max() <= 1
+        assert voxels.shape[1:] == (self.resolution,) * 3 and voxels.max() <= 1
         self.seen.append(voxels)
         return Code(None, None, np.tile(self.rotation, (len(voxels), 1, 1)), None)
 
@@ -109,11 +109,24 @@ def test_one_part_stays_where_the_model_puts_it(folder, tmp_path):
     assert row["agreement"] is None and row["turned_deg"] == 0
 
 
-def test_the_model_sees_what_it_was_trained_on(folder, tmp_path):
+@pytest.mark.parametrize("resolution", [16, 32])
+def test_the_model_sees_what_it_was_trained_on_and_objects_are_compared_finer(
+    folder, tmp_path, monkeypatch, resolution
+):
+    compared = []
+    common = align._common_frames
+    monkeypatch.setattr(
+        align,
+        "_common_frames",
+        lambda voxels, *rest: compared.append(voxels) or common(voxels, *rest),
+    )
     model = _Model()
+    model.resolution = resolution
     align.align(model, folder[0] / "b.ply", tmp_path / "out")
-    (seen,) = model.seen
-    assert np.allclose(seen[0], normalize.normalize(folder[0] / "b.ply", 16), atol=1e-6)
+    (seen,), (fine,) = model.seen, compared
+    expected = normalize.normalize(folder[0] / "b.ply", resolution)
+    assert np.allclose(seen[0], expected, atol=1e-6)
+    assert fine.shape == (1, 64, 64, 64)
 
 
 def test_how_far_a_part_is_turned_on_is_told(folder, tmp_path):
