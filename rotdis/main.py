@@ -42,9 +42,11 @@ _EXTRAS = {
     "wandb": "wandb",
 }
 
-# What a disk may say of what is written, whatever the mode.
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
-_DISK |= {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
+# What a disk may say of what is read or written, whatever the mode.
+_DISK = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO),
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),
+}
 
 # Options that are not for every mode.
 _ONLY_FOR = {
