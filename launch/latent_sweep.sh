@@ -3,9 +3,10 @@
 # the plain VAE on rotated and on aligned objects. Run again it goes on where it stopped; finished
 # runs are not repeated. Arguments go to rotdis:
 #
-#     [WORKDIR=runs/latent_sweep] [CELLS="none,vae,16,0 so3,mixture,16,0"] \
+#     [WORKDIR=runs/latent_sweep] [SEEDS="0 1"] [CELLS="none,vae,16,0 so3,mixture,16,0"] \
 #         bash launch/latent_sweep.sh [--config.data.source=PATH ...]
 #
+# A relative PATH is one from the top of this checkout. CELLS are all, of each of the SEEDS.
 # Each cell is a run of its own in WORKDIR/CELL: 34 minutes for a plain VAE and 44 for the mixture on
 # two slow cores, some 13 hours for those of one seed; on a GPU minutes. The search's, which come
 # last, need one: it tries 24 or 32 rotations of every view in every step, and descends.
@@ -36,7 +37,8 @@ all_cells() {
 
 install mesh test
 for cell in ${CELLS:-$(all_cells)}; do
-    [[ -e "$workdir/$cell/metrics.json" ]] && continue
+    "$venv_python" -c 'import sys; from rotdis import run_folder
+sys.exit(not run_folder.is_finished(sys.argv[1]))' "$workdir/$cell" && continue
     "$venv_python" -m rotdis.main --config="configs/latent_sweep.py:$cell" \
         --workdir="$workdir/$cell" "$@"
 done

@@ -75,7 +75,7 @@ def align(
     paths = mesh_files.find_meshes(source, output)
     names = mesh_files.relative_names(paths, source)
     targets = mesh_files.output_names(names, mesh_format)
-    mesh_files.check_output(source, output, paths, [output / name for name in targets])
+    mesh_files.prepare_output(source, output, paths, [output / name for name in targets])
     account = Account(names)
     found, voxels, alone = _read(model, paths, names, account, workers)
     account.require_some(source)

@@ -2,7 +2,24 @@
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
+
+from rotdis.errors import RotdisError
+
+
+def make_folder(path: str | Path) -> None:
+    """Makes a folder for results where missing, and sure, before the work, that it can be written.
+
+    Raises:
+        RotdisError: it cannot.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise RotdisError(f"--output: cannot write {path}: {error.strerror}") from error
 
 
 def write(path: str | Path, content: bytes) -> None:

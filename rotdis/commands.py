@@ -6,7 +6,17 @@ from pathlib import Path
 
 import ml_collections
 
-from rotdis import distributed, evaluate, inference, packaged, pictures, report, run_folder, train
+from rotdis import (
+    atomic,
+    distributed,
+    evaluate,
+    inference,
+    packaged,
+    pictures,
+    report,
+    run_folder,
+    train,
+)
 from rotdis.config import describe
 from rotdis.data import prepare
 from rotdis.data.prepare import PreparedData
@@ -60,6 +70,8 @@ def run(
         raise UsageError("--config: say which configuration, such as --config=configs/furniture.py")
     if mode == "export" and config is not None:
         raise UsageError("--config: is not for --mode=export, which writes a model as it is")
+    if mode != "prepare":
+        _check_name(mode, workdir)
     if mode == "prepare":
         prepare_data(config)
     elif mode == "train":
@@ -78,6 +90,18 @@ def run(
         explore_model(workdir, config, page)
     else:
         export_model(workdir, output)
+
+
+def _check_name(mode: str, workdir: str) -> None:
+    """Makes sure that a name does not stand for both a packaged model and a run."""
+    is_model = packaged.find(workdir) is not None
+    if is_model and (
+        mode in ("train", "report", "export") or (Path(workdir) / "config.json").exists()
+    ):
+        raise UsageError(
+            f"--workdir: {workdir} is the name of a model that comes with rotdis; if a folder is "
+            f"meant, say ./{workdir}"
+        )
 
 
 def prepare_data(config: ml_collections.ConfigDict) -> None:
@@ -105,6 +129,7 @@ def evaluate_model(
     """Evaluates a run's best checkpoint, or a packaged or exported model; see `_evaluated`."""
     folder = _folder(workdir, output, ".")
     model = _as_configured(inference.load(workdir), workdir, config)
+    atomic.make_folder(folder)
     _evaluated(model, config or model.config, folder)
 
 
@@ -112,6 +137,8 @@ def _as_configured(
     model: Model, source: str | Path, config: ml_collections.ConfigDict | None
 ) -> Model:
     """Returns a model that searches and refines poses as a configuration says, if there is one.
+
+    It searches among the rotations by which that configuration turns objects.
 
     Args:
         model: the model.
@@ -123,6 +150,7 @@ def _as_configured(
     run_folder.check_same_model(source, model.config, config)
     own = copy.deepcopy(model.config)
     own.pose, own.search = config.pose, config.search
+    own.data.rotations = config.data.rotations
     return Model(own, model.params)
 
 
@@ -134,7 +162,7 @@ def _evaluated(
     Args:
         model: the model.
         config: says on which data, and how many objects at a time.
-        folder: gets `metrics.json`.
+        folder: gets `metrics.json`, and `evaluated.json`, of which data it is.
     """
     data = prepare.prepare(config.data)
     if not len(data.test):
@@ -152,6 +180,7 @@ def _evaluated(
         symmetries=config.eval.symmetries,
     )
     evaluate.write_metrics(folder / "metrics.json", evaluation.metrics)
+    run_folder.note_evaluation(folder, config)
     print(evaluate.format_table(evaluation.metrics))
     return data, evaluation
 
@@ -218,7 +247,8 @@ def generate_shapes(
     folder = _folder(workdir, output, "generated")
     model = _as_configured(inference.load(workdir), workdir, config)
     objects = gallery.load_objects(input_path, model.resolution, folder) if input_path else None
-    gallery.write_gallery(model, folder, objects, mesh_format=mesh_format)
+    seed = config.seed if config else 0
+    gallery.write_gallery(model, folder, objects, seed=seed, mesh_format=mesh_format)
 
 
 def explore_model(

@@ -19,7 +19,7 @@ from rotdis.errors import CheckpointError, ConfigError
 # the value that turns it off.
 BEFORE: dict[str, object] = {"pose.second_width": 0, "pose.frame_width": 0}
 
-_OF_THE_MODEL = ("model", "pose")
+_OF_THE_MODEL = ("model", "pose", "search")
 
 
 def complete(saved: Mapping, source: object) -> ml_collections.ConfigDict:

@@ -126,6 +126,12 @@ def _validate_sizes(values: dict[str, object]) -> None:
         values["train.hold_pose"],
         "False where there is no pose network to hold (train.start_from, pose.method)",
     )
+    _require(
+        values["pose.refine_steps"] == 0 or values["pose.method"] == "mixture",
+        "pose.refine_steps",
+        values["pose.refine_steps"],
+        "0 where no pose network finds poses (pose.method)",
+    )
     for key in ("checkpoint_every", "eval_every"):
         _require(
             values[f"train.{key}"] % values["train.log_every"] == 0,

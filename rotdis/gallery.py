@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from rotdis import generate, surfaces
+from rotdis import atomic, generate, surfaces
 from rotdis.data import furniture, normalize
 from rotdis.errors import RotdisError
 from rotdis.inference import Model
@@ -59,18 +59,18 @@ def write_gallery(
         mesh_format: one of `mesh_files.FORMATS`.
 
     Raises:
-        RotdisError: fewer than two objects.
+        RotdisError: fewer than two objects, or the output cannot be written.
     """
     objects = example_objects(model.resolution) if objects is None else objects
     if len(objects) < 2:
         raise RotdisError(f"an interpolation needs two objects; given: {', '.join(objects)}")
+    output = Path(output)
+    atomic.make_folder(output)
     pages = {"samples": _samples(model, seed), "interpolation": _interpolation(model, objects)}
     if model.config.pose.method == "none":
         print('no sweep: a model with pose.method "none" turns nothing')
     else:
         pages["sweep"] = _sweep(model, *next(iter(objects.items())))
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
     written, empty = 0, []
     for title, (sheet, volumes) in pages.items():
         Image.fromarray(sheet).save(output / f"{title}.png", optimize=True)
@@ -81,6 +81,12 @@ def write_gallery(
             else:
                 path.unlink(missing_ok=True)  # one of an earlier call
                 empty.append(name)
+    unused = list(objects)[2 * min(_PAIRS, len(objects) // 2) :]
+    if unused:
+        print(
+            f"not interpolated, being the last of an odd number or beyond {_PAIRS} pairs: "
+            f"{', '.join(unused)}"
+        )
     if empty:
         print(f"without a surface, no voxel being above 0.5: {', '.join(empty)}")
     print(f"generated: {', '.join(f'{title}.png' for title in pages)}, {written} meshes: {output}")

@@ -38,8 +38,8 @@ class Stopped(KeyboardInterrupt):
 
     def __str__(self) -> str:
         return (
-            f"stopped by {signal.Signals(self.number).name}; what is prepared or saved is kept, "
-            "and the same command goes on from there"
+            f"stopped by {signal.Signals(self.number).name}; what is prepared or saved is kept: of "
+            "data and training the same command goes on from there, all else it starts anew"
         )
 
 

@@ -73,8 +73,8 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "input",
     None,
-    "A mesh file, or a folder of them (OFF, OBJ, STL, PLY, GLB). For --mode=reconstruct and align; "
-    "for --mode=generate the objects to interpolate and turn [generated furniture].",
+    "A mesh file, or a folder of them (OFF, OBJ, STL, PLY, GLB, binvox). For --mode=reconstruct "
+    "and align; for --mode=generate the objects to interpolate and turn [generated furniture].",
 )
 flags.DEFINE_string(
     "output",

@@ -101,7 +101,7 @@ def voxelize_files(
         paths: mesh files.
         names: what messages call them.
         resolution: D.
-        supersample: samples along a voxel's side, as for `voxelize.voxelize`.
+        supersample: samples along a voxel's side, as for `voxelize.voxelize_part`.
         account: where bad files are noted.
         workers: processes; 0 is one per core. Few files are read by this one all the same.
         second: D and samples of another grid, if one is wanted besides.
@@ -141,7 +141,7 @@ def _voxelized(path: str, name: str, grids: list[tuple[int, int]]) -> tuple | st
     try:
         mesh = meshes.load_mesh(path, name=name).mesh
         centre, radius = normalize.enclosing_ball(mesh.vertices)
-        return centre, radius, [voxelize.voxelize(mesh, *grid) for grid in grids]
+        return centre, radius, [voxelize.voxelize_part(mesh, *grid) for grid in grids]
     except ImportError:
         raise  # a package is missing: it is not this file's fault
     except RotdisError as error:

@@ -5,6 +5,7 @@ groups, colours, materials, and the parts of a scene.
 """
 
 import errno
+import io
 import math
 import re
 from collections import Counter
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 FORMATS = ("off", "obj", "stl", "ply", "glb")
 # What is read; the surface of binvox's voxels is written as PLY.
 SUFFIXES = (*(f".{name}" for name in FORMATS), ".binvox")
+
+SUMMARIES = ("poses.json", "codes.npz", "overview.png", "report.json")
 
 _TEXTURES = ("map_", "bump", "disp", "decal", "refl", "norm")  # statements of a material library
 _LONGEST = 4096  # characters of a path
@@ -100,13 +103,17 @@ def output_names(names: Sequence[str], mesh_format: str | None) -> list[str]:
     return result
 
 
-def check_output(
+def prepare_output(
     source: str | Path, output: str | Path, inputs: Sequence[Path], planned: Sequence[Path]
 ) -> None:
-    """Makes sure, before anything is written, that no original would be overwritten.
+    """Makes sure that the output can be written and no original would be overwritten.
+
+    What an earlier call said of all its results (`SUMMARIES`) is removed: it would be of others as
+    soon as the first new one is written.
 
     Raises:
         UsageError: the output is the input's folder or a file, or a result would replace an input.
+        RotdisError: the folder cannot be written.
     """
     source, output = Path(source), Path(output)
     if source.is_dir() and output.resolve() == source.resolve():
@@ -120,6 +127,9 @@ def check_output(
                 f"--output: {path} is one of the meshes of the input and would be overwritten; "
                 "choose another folder"
             )
+    atomic.make_folder(output)
+    for name in SUMMARIES:
+        (output / name).unlink(missing_ok=True)
 
 
 def write_moved(path: Path, matrix: Float[np.ndarray, "4 4"], target: Path) -> None:
@@ -191,7 +201,10 @@ def _converted(
         vertices, faces, _ = read_off(path.read_bytes())
         scene = trimesh.Scene(trimesh.Trimesh(vertices, faces, process=False))
     else:
-        scene = trimesh.load_scene(path, process=False, skip_materials=skip_materials)
+        # OBJ files name others beside them; to trimesh, a name must be valid Unicode.
+        source = path if own_type == "obj" else io.BytesIO(path.read_bytes())
+        options = {"process": False, "skip_materials": skip_materials}
+        scene = trimesh.load_scene(source, file_type=own_type, **options)
     if file_type == "glb":
         scene.apply_transform(matrix)
         return scene.export(file_type="glb")

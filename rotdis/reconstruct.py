@@ -81,7 +81,9 @@ def infer(
         load = meshes.load_mesh if isinstance(source, str | Path) else meshes.clean_mesh
         mesh = load(source).mesh
         centre, radius = normalize.enclosing_ball(mesh.vertices)
-        found.append(Voxelized(index, centre, radius, voxelize.voxelize(mesh, model.resolution, 2)))
+        found.append(
+            Voxelized(index, centre, radius, voxelize.voxelize_part(mesh, model.resolution, 2))
+        )
     return _infer(model, found) if found else []
 
 
@@ -128,7 +130,7 @@ def reconstruct(
     names = mesh_files.relative_names(paths, source)
     targets = mesh_files.output_names(names, mesh_format)
     planned = [output / kind / name for kind in ("canonical", "reconstruction") for name in targets]
-    mesh_files.check_output(source, output, paths, planned)
+    mesh_files.prepare_output(source, output, paths, planned)
     account = Account(names)
     rows, codes, batch = [], [], []
     with Progress(len(paths), label="reconstruct", unit="file") as progress:

@@ -23,6 +23,8 @@ FORMAT = 2  # of the folder; raised by a change that older code cannot read
 OLDEST = 2  # that this code reads; raised by a change after which it cannot read older folders
 CONFIG = "config.json"
 _LOCK = ".lock"
+_EVALUATED = "evaluated.json"
+_PLACES = ("dir", "workers", "loader")  # where data are kept, and how they are fed
 
 # What determines the shapes and the meaning of the parameters.
 _MODEL = {"data.resolution"} | {
@@ -55,6 +57,37 @@ def checkpoints(workdir: str | Path) -> dict[int, Path]:
 def holds_checkpoint(workdir: str | Path) -> bool:
     """Returns whether a folder holds a run with at least one complete checkpoint."""
     return bool(checkpoints(workdir))
+
+
+def is_finished(workdir: str | Path) -> bool:
+    """Returns whether a run has done all its steps and was evaluated.
+
+    Raises:
+        CheckpointError: its configuration is missing or damaged.
+    """
+    if not (Path(workdir) / "metrics.json").exists():
+        return False
+    return max(checkpoints(workdir), default=0) >= load_config(workdir).train.steps
+
+
+def note_evaluation(folder: str | Path, config: ml_collections.ConfigDict) -> None:
+    """Notes beside `metrics.json` of which views of which data it is: they need not be the run's.
+
+    Raises:
+        OSError: the note cannot be written.
+    """
+    data = {key: value for key, value in config.data.items() if key not in _PLACES}
+    note = {"data": data, "eval": {"seed": config.eval.seed}}
+    atomic.write(Path(folder) / _EVALUATED, (json.dumps(note, indent=1) + "\n").encode())
+
+
+def evaluated_on(folder: str | Path) -> dict[str, dict]:
+    """Returns section -> field -> value of what was noted; nothing by a version that did not."""
+    try:
+        note = json.loads((Path(folder) / _EVALUATED).read_text())
+        return {section: dict(fields) for section, fields in note.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def check_name(workdir: str | Path) -> None:
@@ -177,13 +210,21 @@ def _damaged(path: Path, damage: str) -> CheckpointError:
 def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> None:
     """Makes sure that a workdir's run is one of this configuration.
 
-    A run of other length may find its frames at other shares of it. Which step a share is depends
-    on how often a run is logged.
+    A longer run may find its frames at other shares of it. Which step a share is depends on how
+    often a run is logged.
 
     Raises:
-        CheckpointError: it holds another; the message names the keys that differ.
+        CheckpointError: it holds another, and the message names the keys that differ; or it has
+            done more steps already.
     """
     saved = compatibility.complete(load_config(workdir).to_dict(), workdir)
+    done = max(checkpoints(workdir), default=0)
+    if config.train.steps < done:
+        raise CheckpointError(
+            f"{workdir}: stands at step {done} already, so that --config.train.steps="
+            f"{config.train.steps} leaves nothing to train; choose another --workdir for a shorter "
+            "run"
+        )
     prolonged = saved.train.steps != config.train.steps
     fields = _RUN - ({"frames.synchronize_at"} if prolonged else set())
     if frames_are_used(config) and not prolonged:

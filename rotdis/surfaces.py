@@ -36,9 +36,10 @@ def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trime
     padded = np.pad(occupancy, 1)
     # Where voxels are 0.5, corners of a triangle may coincide.
     vertices, faces, _, _ = measure.marching_cubes(padded, 0.5, allow_degenerate=False)
-    scale = radius / (normalize.RADIUS_FRACTION * size / 2)
-    # Wound the other way round, the faces' normals point outwards.
-    return trimesh.Trimesh((vertices - 1 - (size - 1) / 2) * scale, faces[:, ::-1])
+    # Wound the other way round, the faces' normals point outwards. Scaled once it is closed: what
+    # trimesh takes for one vertex does not depend on the size.
+    mesh = trimesh.Trimesh(vertices - 1 - (size - 1) / 2, faces[:, ::-1])
+    return mesh.apply_scale(radius / (normalize.RADIUS_FRACTION * size / 2))
 
 
 def save(mesh: trimesh.Trimesh, path: str | Path) -> bool:

@@ -88,7 +88,7 @@ def collect(folder: str | Path) -> list[Row]:
             rows.append(_row(run))
         except (KeyError, ValueError) as error:
             raise RotdisError(
-                f"{run}: lacks what a finished run has ({error}); train it again, or move it away"
+                f"{run}: lacks what a finished run has ({error}); train it on, or move it away"
             ) from error
     for row, seconds in zip(rows, _seconds_per_object(runs), strict=True):
         row.seconds_per_object = seconds
@@ -99,6 +99,8 @@ def collect(folder: str | Path) -> list[Row]:
 
 def _row(run: Path) -> Row:
     config = run_folder.load_config(run)
+    if not run_folder.is_finished(run):
+        raise ValueError(f"all of its {config.train.steps} steps")
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     rotations, method = config.data.rotations, config.pose.method
     if method == "none":

@@ -50,11 +50,12 @@ def test_an_evaluation_searches_and_refines_poses_as_its_configuration_says(tmp_
     seen = []
 
     def evaluated(model, *_, **__):
-        seen.append((model.config.pose.refine_steps, model.config.search.steps))
+        settings = model.config
+        seen.append((settings.pose.refine_steps, settings.search.steps, settings.data.rotations))
         return Evaluation({"data/test_objects": 1}, None)
 
     saved, given = tiny_config(), tiny_config()
-    given.pose.refine_steps, given.search.steps = 3, 5
+    given.pose.refine_steps, given.search.steps, given.data.rotations = 3, 5, "cube"
     run_folder.save_config(tmp_path, saved)
     data = types.SimpleNamespace(train=(), validation=(), test=("object",))
     monkeypatch.setattr(inference, "load", lambda _: inference.Model(saved, {}))
@@ -62,7 +63,7 @@ def test_an_evaluation_searches_and_refines_poses_as_its_configuration_says(tmp_
     monkeypatch.setattr(commands.evaluate, "evaluate", evaluated)
     for config in (None, given):
         commands.run("evaluate", config, str(tmp_path))
-    assert seen == [(0, saved.search.steps), (3, 5)]
+    assert seen == [(0, saved.search.steps, "so3"), (3, 5, "cube")]
     assert saved.pose.refine_steps == 0
     # A packaged model too, but not into the installation; and as none that it is not.
     with pytest.raises(UsageError, match="--output: say where"):
@@ -112,13 +113,29 @@ def test_an_output_that_is_a_file_is_refused_before_the_work(mode, tmp_path):
             commands.run(mode, None, "modelnet10", "parts", str(output))
 
 
-@pytest.mark.parametrize("mode", ["report", "export"])
+@pytest.mark.parametrize("mode", ["train", "report", "export"])
 def test_the_name_of_a_packaged_model_is_no_run(mode, tmp_path, monkeypatch):
     (tmp_path / "known.rotdis").touch()
     monkeypatch.setattr(packaged, "_FOLDER", tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="known: no such training run"):
-        commands.run(mode, None, "known", output="known.rotdis")
+    config = tiny_config() if mode == "train" else None
+    with pytest.raises(UsageError, match="known is the name of a model .* say ./known"):
+        commands.run(mode, config, "known", output="known.rotdis")
+
+
+def test_a_name_of_both_a_packaged_model_and_a_run_is_neither(tmp_path, monkeypatch):
+    (tmp_path / "known.rotdis").touch()
+    monkeypatch.setattr(packaged, "_FOLDER", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    loaded = []
+    monkeypatch.setattr(commands, "evaluate_model", lambda workdir, *_: loaded.append(workdir))
+    (tmp_path / "known").mkdir()
+    commands.run("evaluate", None, "known", output="out")
+    run_folder.save_config(tmp_path / "known", tiny_config())
+    with pytest.raises(UsageError, match="say ./known"):
+        commands.run("evaluate", None, "known", output="out")
+    commands.run("evaluate", None, "./known", output="out")
+    assert loaded == ["known", "./known"]
 
 
 def test_a_model_is_explored_on_this_machine_alone_unless_told_otherwise(monkeypatch, tmp_path):

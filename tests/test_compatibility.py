@@ -39,6 +39,8 @@ def test_an_unknown_setting_of_the_model_is_named_and_one_of_the_training_is_kep
     saved["train"]["later"] = 1
     assert compatibility.complete(saved, "here").train.later == 1
     saved["pose"]["later"] = 1
+    with pytest.raises(CheckpointError, match=r"here: .*\(search.later\)"):
+        compatibility.complete({"search": {"later": 1}}, "here")
     with pytest.raises(CheckpointError, match=r"here: .*\(pose.later\)"):
         compatibility.complete(saved, "here")
 

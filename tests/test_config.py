@@ -99,6 +99,17 @@ def test_what_frames_are_found_for_needs_frames(field):
         validate(config)
 
 
+@pytest.mark.parametrize("method", ["search", "none"])
+def test_poses_are_refined_only_where_a_network_finds_them(method):
+    config = base_config()
+    config.pose.refine_steps = 20
+    validate(config)
+    config.pose.method = method
+    config.frames.stretch = config.loss.alike_weight = 0.0
+    with pytest.raises(ConfigError, match="pose.refine_steps: "):
+        validate(config)
+
+
 def test_pose_networks_can_be_held_where_a_trained_model_has_them():
     config = base_config()
     config.train.hold_pose = True

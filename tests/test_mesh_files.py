@@ -287,16 +287,47 @@ def test_no_two_results_are_called_alike(names, mesh_format, expected):
     assert found == expected
 
 
+@pytest.mark.parametrize("suffix", ["stl", "ply", "glb"])
+def test_a_name_that_is_no_unicode_is_read_all_the_same(tmp_path, suffix):
+    path = tmp_path / os.fsdecode(b"caf\xe9." + suffix.encode())
+    path.write_bytes(trimesh.creation.box((1, 2, 3)).export(file_type=suffix))
+    target = tmp_path / f"moved.{suffix}"
+    mesh_files.write_moved(path, MATRIX, target)
+    assert trimesh.load_mesh(target).volume == pytest.approx(6)
+
+
 def test_an_original_is_never_overwritten(tmp_path):
     (tmp_path / "b" / "b").mkdir(parents=True)
     original = tmp_path / "b" / "x.obj"
     original.touch()
     with pytest.raises(RotdisError, match="is the input"):
-        mesh_files.check_output(tmp_path, tmp_path, [original], [])
+        mesh_files.prepare_output(tmp_path, tmp_path, [original], [])
     with pytest.raises(RotdisError, match="would be overwritten"):
-        mesh_files.check_output(tmp_path / "b" / "b", tmp_path, [original], [tmp_path / "b/x.obj"])
+        mesh_files.prepare_output(
+            tmp_path / "b" / "b", tmp_path, [original], [tmp_path / "b/x.obj"]
+        )
     with pytest.raises(RotdisError, match="is a file"):
-        mesh_files.check_output(tmp_path / "b", original, [original], [])
+        mesh_files.prepare_output(tmp_path / "b", original, [original], [])
+
+
+def test_what_was_said_of_earlier_results_goes_before_the_first_new_one(tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    for name in ("poses.json", "codes.npz", "report.json", "overview.png", "kept.txt"):
+        (output / name).touch()
+    mesh_files.prepare_output(tmp_path / "in", output, [], [output / "canonical" / "a.stl"])
+    assert [path.name for path in output.iterdir()] == ["kept.txt"]
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_work(tmp_path, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(mesh_files.atomic.tempfile, "TemporaryFile", refuse)
+    (tmp_path / "poses.json").touch()
+    with pytest.raises(RotdisError, match="--output: cannot write .*Permission denied"):
+        mesh_files.prepare_output(tmp_path / "in", tmp_path, [], [])
+    assert (tmp_path / "poses.json").exists()
 
 
 def test_a_file_that_cannot_be_written_in_a_format_says_so(tmp_path):

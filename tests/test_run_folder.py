@@ -36,6 +36,28 @@ def test_another_run_is_refused_and_the_differing_keys_named(tmp_path):
     run_folder.check_same_model("it", tiny_config(), other)
 
 
+def test_fewer_steps_than_were_done_are_refused_and_as_many_are_not(tmp_path):
+    config = tiny_config()
+    run_folder.save_config(tmp_path, config)
+    (tmp_path / "checkpoints" / str(config.train.steps)).mkdir(parents=True)
+    run_folder.check_same_run(tmp_path, config)
+    config.train.steps -= 1
+    with pytest.raises(CheckpointError, match=rf"stands at step {config.train.steps + 1} already"):
+        run_folder.check_same_run(tmp_path, config)
+
+
+def test_a_run_is_finished_once_it_was_evaluated_after_all_its_steps(tmp_path):
+    config = tiny_config()
+    run_folder.save_config(tmp_path, config)
+    (tmp_path / "checkpoints" / str(config.train.steps - 1)).mkdir(parents=True)
+    (tmp_path / "metrics.json").touch()
+    assert not run_folder.is_finished(tmp_path)
+    (tmp_path / "checkpoints" / str(config.train.steps)).mkdir()
+    assert run_folder.is_finished(tmp_path)
+    (tmp_path / "metrics.json").unlink()
+    assert not run_folder.is_finished(tmp_path)
+
+
 # Of each section a field, and the others that make another run.
 @pytest.mark.parametrize(
     "field, value",

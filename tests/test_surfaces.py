@@ -30,6 +30,14 @@ def test_a_saved_surface_comes_back(tmp_path, suffix):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("radius", [1e-9, 1e-7, 1e12])
+def test_a_surface_is_the_same_in_whatever_units(radius):
+    occupancy = np.random.default_rng(0).random((9, 9, 9)).astype(np.float32)
+    one, other = surfaces.surface(occupancy), surfaces.surface(occupancy, radius)
+    assert other.is_watertight and len(other.vertices) == len(one.vertices)
+    np.testing.assert_allclose(other.vertices / radius, one.vertices, rtol=1e-6, atol=1e-9)
+
+
 def test_a_surface_is_closed_where_voxels_are_half_full_as_well():
     ball = np.linalg.norm(np.indices((16,) * 3) - 7.5, axis=0)
     halves = np.round(2 * np.clip(5.5 - ball, 0, 1)) / 2

@@ -25,6 +25,7 @@ def folder(tmp_path_factory):
         settings = latent_sweep.get_config(cell)
         run = folder / cell
         run_folder.save_config(run, settings)
+        (run / "checkpoints" / str(settings.train.steps)).mkdir(parents=True)
         writer = metric_writer.MetricWriter(run)
         for number, speed in enumerate((1.0, 32.0, 32.0)):
             writer.write_scalars(number + 1, {"speed/views_per_second": speed})
@@ -118,6 +119,15 @@ def test_a_run_that_lacks_something_is_named(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "sweep")
     (tmp_path / "sweep" / "so3,mixture,4,0" / "metrics.json").write_text("{}")
     with pytest.raises(RotdisError, match="so3,mixture,4,0: lacks what a finished run has"):
+        sweep.collect(tmp_path / "sweep")
+
+
+def test_a_run_that_was_evaluated_under_way_is_not_finished(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "sweep")
+    checkpoints = tmp_path / "sweep" / "so3,mixture,4,0" / "checkpoints"
+    (newest,) = checkpoints.iterdir()
+    newest.rename(checkpoints / "800")
+    with pytest.raises(RotdisError, match="so3,mixture,4,0: lacks .*all of its .* steps"):
         sweep.collect(tmp_path / "sweep")
 
 

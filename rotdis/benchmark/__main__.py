@@ -24,7 +24,9 @@ flags.DEFINE_list(
     [part for part in PARTS if part not in _SLOW],
     f"What to measure, of {', '.join(PARTS)}.",
 )
-flags.DEFINE_float("seconds", 3.0, "At least so long for every comparison.", lower_bound=0.0)
+flags.DEFINE_float(
+    "seconds", 3.0, "At least so long for every comparison, if not 200 rounds.", lower_bound=0.0
+)
 flags.DEFINE_string("json", "runs/benchmark.json", "Where to write the results.")
 flags.register_validator(
     "only", lambda parts: set(parts) <= set(PARTS), f"choose among {', '.join(PARTS)}"

@@ -52,11 +52,12 @@ def of_training(training: Training, machine: Machine) -> str:
         ]
 
     whole = Stage("step", training.single_seconds, training.flops)
-    peak = training.flops / training.seconds / machine.matmul_flops
+    # Of a search operations are not counted, and what it turns to find poses is none of the parts.
+    peak = f"{training.flops / training.seconds / machine.matmul_flops:.0%} of the matmul peak, "
     rotating = sum(stage.seconds for stage in training.rotating)
     text = (
         f"\nTraining step of {training.views} views: {training.views / training.seconds:.1f} "
-        f"views/s, {peak:.0%} of the matmul peak, "
+        f"views/s, {peak if training.flops else ''}"
         f"{1e3 * training.seconds:.1f} ms; compiled in {training.compile_seconds:.0f} s, "
         f"{training.temporary_bytes / 2**20:.0f} MiB of temporary memory\n\n"
         "Each part as a program by itself:\n\n"
@@ -70,7 +71,8 @@ def of_training(training: Training, machine: Machine) -> str:
     if training.rotating:
         text += (
             f"\n\nRotating volumes, with the gradients that the step needs: "
-            f"{rotating / training.single_seconds:.1%} of the step\n\n"
+            f"{rotating / training.single_seconds:.1%} of the step"
+            f"{'' if training.flops else ', besides those of the search'}\n\n"
         )
         text += _table([line(stage)[:3] for stage in training.rotating], headings[:3])
     return text

@@ -73,9 +73,10 @@ def run(config: ml_collections.ConfigDict, seconds: float) -> Training:
     mesh = jax.make_mesh((1,), (step.AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
     model = rotation_vae.create(config)
     state = step.init_state(model, config)
-    packed = jnp.asarray(random_objects(config, _OBJECTS))
+    count = max(_OBJECTS, config.train.batch_size)
+    packed = jnp.asarray(random_objects(config, count))
     state = _with_frames(state)
-    train_step = step.make_train_step(model, config, mesh, _OBJECTS)
+    train_step = step.make_train_step(model, config, mesh, count)
 
     def whole(state, packed):
         return train_step(
@@ -129,7 +130,7 @@ def _parts(
     if step.frames_are_used(config):
         index = jnp.arange(count)
         tables = (state.frames, state.alike)
-        known = jax.tree.map(lambda table: step.rows_of(index, table, _OBJECTS), tables)
+        known = jax.tree.map(lambda table: step.rows_of(index, table, len(packed)), tables)
     x = resident.unpack(packed[:count], config.data.resolution, config.data.partial)
     keys = jax.random.split(jax.random.key(0), count)
     views, turns = objective.make_views(x, keys, config.data.rotations)

@@ -47,11 +47,11 @@ def normalize(
     if hasattr(source, "geometry") or (hasattr(source, "faces") and hasattr(source, "vertices")):
         from rotdis.data import meshes, voxelize
 
-        return voxelize.voxelize(meshes.clean_mesh(source).mesh, resolution, supersample=2)
+        return voxelize.voxelize_part(meshes.clean_mesh(source).mesh, resolution, supersample=2)
     if isinstance(source, str | Path):
         from rotdis.data import meshes, voxelize
 
-        return voxelize.voxelize(meshes.load_mesh(source).mesh, resolution, supersample=2)
+        return voxelize.voxelize_part(meshes.load_mesh(source).mesh, resolution, supersample=2)
     grid = np.asarray(source)
     if grid.dtype == object:
         raise DataError(f"a {type(source).__name__} is neither a mesh nor a grid")

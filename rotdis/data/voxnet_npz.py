@@ -1,6 +1,7 @@
 """Reads VoxNet-style archives of voxel grids: X_train, y_train, X_test, y_test."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from rotdis.data.normalize import normalize_grid
 from rotdis.data.sources import CLASSES_10, Item, Source, file_identity
 from rotdis.errors import DataError
 
+_NAME = re.compile(r"[\w-]{1,60}")  # metrics and pictures are named after classes
 _MOST_CLASSES = 10_000  # the largest data sets of 3-D objects have some 1,200
 
 
@@ -25,8 +27,9 @@ class _Grid:
 def open_npz(path: Path) -> Source:
     """Opens an archive; grids are occupied where above zero, of any integer or boolean type.
 
-    Labels index ModelNet10's classes in alphabetical order where there are at most ten; other
-    archives have their classes named by number.
+    Labels index the archive's array `class_names`, if it has one (text, a name for each label);
+    else ModelNet10's classes in alphabetical order where there are at most ten; else classes are
+    named by number.
 
     Raises:
         DataError: it is damaged, or holds other arrays or labels; the message names those found.
@@ -39,7 +42,10 @@ def open_npz(path: Path) -> Source:
         labels.append(y)
         splits[split] = (grids, y)
     count = int(max((y.max() for y in labels if len(y)), default=0)) + 1
-    names = CLASSES_10 if count <= 10 else tuple(f"class_{i:02d}" for i in range(count))
+    if "class_names" in arrays:
+        names = _class_names(path, arrays["class_names"], count)
+    else:
+        names = CLASSES_10 if count <= 10 else tuple(f"class_{i:02d}" for i in range(count))
     return Source(
         name=path.stem,
         identity=file_identity(path),
@@ -58,15 +64,29 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     expected = ("X_train", "y_train", "X_test", "y_test")
     try:
         names = npz.names(path)
-        arrays = npz.read(path, expected)
+        arrays = npz.read(path, (*expected, "class_names"))
     except npz.NpzError as error:
         raise DataError(f"{path}: cannot be read as a .npz archive ({error})") from error
-    if len(arrays) < len(expected):
+    if not set(expected) <= arrays.keys():
         raise DataError(
             f"{path}: is not a VoxNet-style archive: it holds the arrays "
             f"{', '.join(names)[:200] or '(none)'}, but {', '.join(expected)} are needed"
         )
     return arrays
+
+
+def _class_names(path: Path, names: np.ndarray, count: int) -> tuple[str, ...]:
+    if names.dtype.kind != "U" or names.ndim != 1 or len(set(names)) < max(len(names), count):
+        raise DataError(
+            f"{path}: class_names must hold {count} different names, one for each label from 0, "
+            f"as text, not {names.dtype} {names.shape}"
+        )
+    bad = [name for name in names.tolist() if not _NAME.fullmatch(name)]
+    if bad:
+        raise DataError(
+            f"{path}: class_names may hold letters, digits, _ and -, at most 60, unlike {bad[0]!r}"
+        )
+    return tuple(names.tolist())
 
 
 def _check(path: Path, split: str, grids: np.ndarray, labels: np.ndarray) -> None:

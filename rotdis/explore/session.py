@@ -54,10 +54,17 @@ class Inference:
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """The volumes that are shown, by part, and the inference they rest on, if there was one."""
+    """What is shown.
+
+    Attributes:
+        volumes: by part.
+        inference: that they rest on, if there was one.
+        canonical: the canonical form in the model's own frame, whichever way it is shown.
+    """
 
     volumes: dict[str, Float[np.ndarray, "d d d"]]
     inference: Inference | None
+    canonical: Float[np.ndarray, "d d d"]
 
 
 class Session:
@@ -96,8 +103,8 @@ class Session:
             rotation: by which the object is turned.
             amounts: by how many standard deviations the inferred code is shifted along the first
                 principal directions before it is decoded.
-            upright: turn the canonical form, for the eye, by one rotation that depends on the
-                object but not on how it is turned: the pose inferred of the object as it came.
+            upright: show the canonical form, for the eye alone, turned by one rotation that depends
+                on the object but not on how it is turned: the pose inferred of it as it came.
         """
         rotation = np.asarray(rotation, np.float32)
         turned = self._turn(rotation)
@@ -113,9 +120,10 @@ class Session:
             iou=_iou(turned, decoded),
             hypotheses=_hypotheses(code),
         )
-        canonical = standing if upright else self._turn(back)
-        volumes = {"input": turned, "canonical": canonical, "decoded": decoded}
-        self.shown = Shown(volumes, inference)
+        canonical = self._turn(back)
+        seen = standing if upright else canonical
+        volumes = {"input": turned, "canonical": seen, "decoded": decoded}
+        self.shown = Shown(volumes, inference, canonical)
         return self.shown
 
     def decode(
@@ -132,12 +140,15 @@ class Session:
             amounts: as in `infer`.
             upright: as in `infer`.
         """
-        still = self._first if upright else np.eye(3, dtype=np.float32)
+        unturned = np.eye(3, dtype=np.float32)
+        still = self._first if upright else unturned
         z = self._shifted(amounts)
-        rotations = np.stack([still, np.asarray(rotation, np.float32) @ still])
         # One at a time: batches of one are compiled already.
-        canonical, decoded = (self.model.decode(z, one[None])[0] for one in rotations)
-        self.shown = Shown({"canonical": canonical, "decoded": decoded}, None)
+        canonical = self.model.decode(z, unturned[None])[0]
+        seen = self.model.decode(z, still[None])[0] if upright else canonical
+        turned = np.asarray(rotation, np.float32) @ still
+        decoded = self.model.decode(z, turned[None])[0]
+        self.shown = Shown({"canonical": seen, "decoded": decoded}, None, canonical)
         return self.shown
 
     def sample(self, seed: int) -> None:
@@ -147,7 +158,8 @@ class Session:
     def export(self, parts: Sequence[str], file_format: str) -> bytes:
         """Returns surfaces of what is shown as a file; a whole object's ball has the radius 1.
 
-        Several parts stand side by side along x, in GLB as separate coloured meshes.
+        The canonical form is exported in the canonical frame, however it is shown. Several parts
+        stand side by side along x, in GLB as separate coloured meshes.
 
         Raises:
             ValueError: nothing is shown, it has none of the parts or no surface, or there is no
@@ -155,7 +167,7 @@ class Session:
         """
         if file_format not in EXPORT_FORMATS:
             raise ValueError(f"{file_format!r} is none of {', '.join(EXPORT_FORMATS)}")
-        volumes = self.shown.volumes if self.shown else {}
+        volumes = self.shown.volumes | {"canonical": self.shown.canonical} if self.shown else {}
         chosen = [part for part in PARTS if part in parts and part in volumes]
         scene = trimesh.Scene()
         for index, part in enumerate(chosen):

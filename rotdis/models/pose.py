@@ -118,7 +118,7 @@ def _in_chunks(judge: Callable, volumes: Float[Array, "b d d d"]) -> Float[Array
 class _Trunk(nn.Module):
     """Volumes -> a few numbers for every copy of each, small at the start.
 
-    Windows that overlap by half, at every scale: patches of 4^3 voxels, then twice 2^3 cells.
+    Patches of 4^3 voxels, side by side, then twice windows of 2^3 cells that overlap by half.
     """
 
     outputs: int

@@ -11,6 +11,7 @@ import numpy as np
 
 from rotdis.checkpoint import BEST_METRIC
 from rotdis.metrics.table import format_table
+from rotdis.packaged import SUFFIX
 
 FILL_IN = "FILL IN"
 SECTIONS = ("Data and terms", "Training", "Metrics", "Symmetric classes", "Failure cases")
@@ -83,7 +84,7 @@ def draft(
         "Failure cases": [_failures(metrics)],
     }
     title = (
-        f"# {name}\n\n{description}\n`rotdis.load({name!r})` takes voxels of "
+        f"# {name}\n\n{description}\n`rotdis.load({name + SUFFIX!r})` takes voxels of "
         f"{data['resolution']}^3; its shape code has {config['model']['latent_size']} components."
     )
     body = [f"## {heading}\n\n" + "\n\n".join(sections[heading]) for heading in SECTIONS]

@@ -7,11 +7,12 @@ import jax
 import ml_collections
 import optax
 
-from rotdis import atomic, inference, packaged
+from rotdis import atomic, inference, packaged, run_folder
 from rotdis.config import base_config
 from rotdis.errors import CheckpointError, UsageError
 from rotdis.metric_writer import read_scalars
 from rotdis.packaged import archive, card, golden
+from rotdis.report import siblings
 
 LIMIT = 10_000_000  # bytes of a file that may come with rotdis
 
@@ -38,7 +39,7 @@ def export(workdir: str | Path, output: str | Path) -> Path:
     if output.suffix != packaged.SUFFIX:
         raise UsageError(f"--output={output}: name it NAME{packaged.SUFFIX}")
     config, params, step = inference.restore(workdir)
-    metrics = _metrics(Path(workdir) / "metrics.json")
+    metrics = _metrics(Path(workdir), config)
     dtype, content = _smallest(config, params, step)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     description = f"{count:,} parameters in {dtype}, {len(content) / 1e6:.2f} MB."
@@ -61,9 +62,21 @@ def export(workdir: str | Path, output: str | Path) -> Path:
     return output
 
 
-def _metrics(path: Path) -> dict[str, float]:
-    """Returns what a run's evaluation wrote, nothing where it has not been evaluated."""
+def _metrics(workdir: Path, config: ml_collections.ConfigDict) -> dict[str, float]:
+    """Returns what a run's evaluation wrote, nothing where it was none, or on other data."""
+    path = workdir / "metrics.json"
     if not path.exists():
+        return {}
+    own = siblings.flatten(config.to_dict())
+    there = own | siblings.flatten(run_folder.evaluated_on(workdir))
+    if (siblings.data_of(own), own["data.rotations"]) != (
+        siblings.data_of(there),
+        there["data.rotations"],
+    ):
+        print(
+            f"card: without metrics, since {path} is of other data than the run's own; write it "
+            "anew by --mode=evaluate"
+        )
         return {}
     try:
         return {name: float(value) for name, value in json.loads(path.read_text()).items()}

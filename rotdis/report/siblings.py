@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from rotdis import run_folder
+
 _FLOATS = (int, float)
 
 
@@ -15,7 +17,7 @@ class Run(NamedTuple):
     Attributes:
         name: of its folder.
         metrics: by name.
-        config: "section.field" -> value.
+        config: "section.field" -> value; of its data those that it was evaluated on.
     """
 
     name: str
@@ -46,7 +48,7 @@ def find(workdir: Path, config: Mapping[str, object]) -> tuple[list[Run], list[s
         run = None if folder == workdir else read(folder)
         if run is None:
             continue
-        if config and _data(run.config) == _data(config):
+        if config and data_of(run.config) == data_of(config):
             same.append(run)
         else:
             other.append(run.name)
@@ -58,7 +60,7 @@ def read(folder: Path) -> Run | None:
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
-        config = flatten(config)
+        config = flatten(config) | flatten(run_folder.evaluated_on(folder))
         wrong = [v for v in metrics.values() if not isinstance(v, _FLOATS) or not math.isfinite(v)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -97,7 +99,8 @@ def differences(config: Mapping[str, object], other: Mapping[str, object]) -> li
     ]
 
 
-def _data(config: Mapping[str, object]) -> tuple[object, ...]:
+def data_of(config: Mapping[str, object]) -> tuple[object, ...]:
+    """Returns what is equal for two configurations of the same test objects."""
     source = str(config.get("data.source") or config.get("data.dataset"))
     keys = _SAME + (_SAME_IF_GENERATED if source == "furniture" else ())
     keys += _SAME_IF_PARTIAL if config.get("data.partial") else ()

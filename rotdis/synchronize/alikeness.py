@@ -29,6 +29,7 @@ _SHRINKAGE = 0.01
 # full likeness (0.5, 1, 3, 100; the first two are as good): a larger share is more often right.
 _CLEAR = 0.5
 _LEAST = 1e-3  # that any pair lacks
+_ZERO = 1e-6  # as far as float32 products of alike objects are equal
 _BLOCK = 64  # objects compared at once with all: bounds the memory at _BLOCK * 24 * N floats
 
 
@@ -85,8 +86,11 @@ def coordinates(alikeness: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n 64"
     means = kernel.mean(axis=0)
     kernel += means.mean() - means - means[:, None]
     count = min(COORDINATES, len(kernel) - 1)
-    start = np.random.default_rng(0).normal(size=len(kernel))
-    values, vectors = eigsh(kernel, k=count, which="LA", v0=start)
+    if not np.abs(kernel).max() > _ZERO:  # copies of one object, which have nothing to tell
+        return np.zeros((len(kernel), COORDINATES), np.float32)
+    rng = np.random.default_rng(0)  # of few different objects the solver draws further starts, too
+    start = rng.normal(size=len(kernel))
+    values, vectors = eigsh(kernel, k=count, which="LA", v0=start, rng=rng)
     found = vectors * np.sqrt(np.maximum(values, 0))
     return np.pad(found, [(0, 0), (0, COORDINATES - count)]).astype(np.float32)
 
@@ -107,8 +111,9 @@ def _decorrelated(
     covariance = moments - np.outer(mean, mean)
     diagonal = np.diag_indices_from(covariance)
     covariance[diagonal] += 1e-12  # an empty or single-valued set has none
-    start = np.random.default_rng(0).normal(size=len(mean))
-    largest = eigsh(covariance, k=1, v0=start, return_eigenvectors=False)[0]
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=len(mean))
+    largest = eigsh(covariance, k=1, v0=start, rng=rng, return_eigenvectors=False)[0]
     covariance[diagonal] += _SHRINKAGE * largest
     centred = features - mean
     whitened = scipy.linalg.solve(covariance, centred.T, assume_a="pos").T

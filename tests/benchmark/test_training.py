@@ -35,6 +35,21 @@ def test_once_frames_are_known_their_terms_and_the_stretching_are_timed():
     assert not {"frame", "alike"} & _metrics(_parts(config))
 
 
+def test_a_batch_may_be_larger_than_the_objects_there_are_else(monkeypatch):
+    monkeypatch.setattr(training, "_OBJECTS", 4)
+    monkeypatch.setattr(
+        training.timing,
+        "interleave",
+        lambda functions, _: dict.fromkeys(
+            [name for name, function in functions.items() if function() is not None], 1.0
+        ),
+    )
+    config = tiny_config()
+    config.train.batch_size = 8
+    config.frames.synchronize_at = (0.5,)
+    assert training.run(config, 0.0).views == 16
+
+
 @pytest.mark.parametrize("method", ["search", "none"])
 def test_a_model_without_a_pose_network_is_timed_without_that(method):
     config = tiny_config()

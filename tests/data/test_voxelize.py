@@ -10,7 +10,7 @@ from trimesh.exchange.binvox import parse_binvox
 
 from rotdis.data.meshes import MeshError, clean_mesh, load_mesh
 from rotdis.data.normalize import RADIUS_FRACTION, enclosing_ball
-from rotdis.data.voxelize import voxelize
+from rotdis.data.voxelize import NothingInside, voxelize, voxelize_part
 
 
 def _solid(name: str) -> trimesh.Trimesh:
@@ -170,6 +170,40 @@ def test_shared_wall_of_two_solids_stays():
     found = clean_mesh(trimesh.util.concatenate([left, right]))
     expected = voxelize(trimesh.creation.box((2, 1, 1)), 32)
     np.testing.assert_array_equal(voxelize(found.mesh, 32), expected)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_thin_part_has_its_volume_however_it_lies(turned):
+    """A sheet of a sixtieth of its size lies between two layers of samples, or not."""
+    sheet = trimesh.creation.box((100, 80, 1.6))
+    if turned:
+        sheet.apply_transform(trimesh.transformations.rotation_matrix(0.7, (1, 2, 3)))
+    else:
+        with pytest.raises(NothingInside):
+            voxelize(sheet, 32, 2)
+    voxel = 2 * enclosing_ball(sheet.vertices)[1] / (RADIUS_FRACTION * 32)
+    volume = voxelize_part(sheet, 32, 2).sum() * voxel**3
+    # Along the grid, one layer of samples is a quarter of a voxel thick.
+    error = 80 * 100 * voxel / 4 if not turned else 0.1 * sheet.volume
+    assert volume == pytest.approx(sheet.volume, abs=error)
+    box = trimesh.creation.box((1, 2, 3))
+    np.testing.assert_array_equal(voxelize_part(box, 16, 2), voxelize(box, 16, 2))
+
+
+def test_what_is_flat_or_open_encloses_nothing_at_any_number_of_samples(monkeypatch):
+    sampled = []
+    monkeypatch.setattr(
+        "rotdis.data.voxelize.voxelize",
+        lambda mesh, d, s: sampled.append(s) or voxelize(mesh, d, s),
+    )
+    flat = clean_mesh(trimesh.creation.box((1, 1, 1e-9))).mesh
+    with pytest.raises(NothingInside):
+        voxelize_part(flat, 8, 2)
+    assert sampled == [2, 4, 8]
+    plane = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]])
+    with pytest.raises(NothingInside):
+        voxelize_part(clean_mesh(plane).mesh, 8, 2)
+    assert sampled == [2, 4, 8, 2]
 
 
 def test_flat_surface_encloses_nothing():

@@ -52,6 +52,31 @@ def test_labels_name_modelnet10s_classes_in_alphabetical_order(tmp_path):
     ]  # fmt: skip
 
 
+def test_an_archive_may_name_its_classes(tmp_path):
+    names = np.array(["flange", "bracket", "gear_2"])
+    source = open_npz(write_npz(tmp_path / "grids.npz", class_names=names))
+    assert source.class_names == tuple(names)
+    assert [item.class_name for item in source.splits["train"][:4]] == [
+        "flange", "bracket", "gear_2", "flange",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (["a", "b"], "must hold 3 different names"),
+        (["a", "b", "a"], "must hold 3 different names"),
+        ([1, 2, 3], "as text"),
+        (["a", "b", "c/d"], "unlike 'c/d'"),
+        (["a", "b", ""], "unlike ''"),
+    ],
+)
+def test_names_that_cannot_name_the_labels_are_refused(tmp_path, names, message):
+    path = write_npz(tmp_path / "grids.npz", class_names=np.array(names))
+    with pytest.raises(DataError, match=message):
+        open_npz(path)
+
+
 def test_more_than_ten_labels_are_classes_by_number(tmp_path):
     source = open_npz(write_npz(tmp_path / "grids.npz", y_train=np.arange(12)))
     assert len(source.class_names) == 12 and source.splits["train"][11].class_name == "class_11"

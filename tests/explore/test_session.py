@@ -48,6 +48,24 @@ def test_upright_it_stands_as_the_object_came(session):
     assert np.allclose(canonical, session.voxels, atol=1e-5)
 
 
+def test_however_it_is_shown_the_canonical_form_is_exported_in_the_canonical_frame(session, parts):
+    model, _, voxels = parts
+    code = model.encode(voxels[:1])
+    session.infer(np.eye(3), upright=True)
+    seen, exported = session.shown.volumes["canonical"], session.shown.canonical
+    assert np.allclose(exported, model.canonicalize(voxels[:1])[0], atol=1e-4)
+    assert not np.allclose(exported, seen, atol=0.1)
+    upright = session.export(["canonical"], "stl")
+    session.infer(np.eye(3))
+    assert np.array_equal(session.shown.volumes["canonical"], exported)
+    assert session.export(["canonical"], "stl") == upright
+    for upright in (True, False):
+        shown = session.decode(_ASKEW, upright=upright)
+        expected = model.decode(code.z_mean, np.eye(3, dtype=np.float32)[None])[0]
+        assert np.allclose(shown.canonical, expected, atol=1e-4)
+        assert np.array_equal(shown.canonical, shown.volumes["canonical"]) != upright
+
+
 def test_the_input_is_turned_and_the_reconstruction_is_decoded_at_the_inferred_pose(session, parts):
     shown = session.infer(_ASKEW)
     model, _, voxels = parts

@@ -186,6 +186,21 @@ def test_the_card_says_of_no_other_data_that_they_are_modelnet_or_turned():
     assert "ModelNet (Wu et al." in _card(config) and "uniformly random rotations" in _card(config)
 
 
+def test_metrics_of_other_data_are_not_the_card_s(run, exported, tmp_path, capsys):
+    own = run_folder.load_config(run)
+    run_folder.note_evaluation(run, own)
+    try:
+        export.export(run, tmp_path / "own.rotdis")
+        assert "reconstruction/iou" in (tmp_path / "own.md").read_text()
+        own.data.source = "other.npz"
+        run_folder.note_evaluation(run, own)
+        export.export(run, tmp_path / "other.rotdis")
+        assert "not evaluated yet" in (tmp_path / "other.md").read_text()
+        assert "is of other data than the run's own" in capsys.readouterr().out
+    finally:
+        (run / "evaluated.json").unlink()
+
+
 def test_damaged_metrics_are_told_before_anything_is_written(run, tmp_path):
     whole = (run / "metrics.json").read_bytes()
     (run / "metrics.json").write_text("{")

@@ -137,9 +137,16 @@ def test_only_evaluated_runs_on_the_same_data_are_compared(tmp_path):
     _run(tmp_path / "broken", metrics="{")
     _run(tmp_path / "infinite", metrics='{"a": Infinity}')
     (tmp_path / "empty").mkdir()
+    _run(tmp_path / "elsewhere")
+    note = {"data": {"resolution": 16, "source": "other.npz"}, "eval": {"seed": 0}}
+    (tmp_path / "elsewhere" / "evaluated.json").write_text(json.dumps(note))
+    _run(tmp_path / "borrowed", source="other.npz")
+    note["data"]["source"] = "furniture"
+    del note["eval"]
+    (tmp_path / "borrowed" / "evaluated.json").write_text(json.dumps(note))
     same, other = siblings.find(tmp_path / "this", config)
-    assert [run.name for run in same] == ["same"]
-    assert other == ["finer", "more", "softer"]
+    assert [run.name for run in same] == ["borrowed", "same"]  # it was evaluated on this data
+    assert other == ["elsewhere", "finer", "more", "softer"]
 
 
 @pytest.mark.parametrize("partial", [True, False])

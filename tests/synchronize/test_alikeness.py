@@ -55,6 +55,16 @@ def test_products_of_coordinates_are_what_objects_are_alike():
     assert few.shape == (3, alikeness.COORDINATES) and not few[:, 2:].any()
 
 
+def test_copies_have_coordinates_that_repeat():
+    """The solver exhausts what few different objects span, and goes on from another start."""
+    assert not alikeness.coordinates(np.ones((5, 5))).any()
+    points = np.eye(3)[np.arange(20) % 3]
+    one, two = (alikeness.coordinates(points @ points.T) for _ in range(2))
+    assert np.array_equal(one, two)
+    centred = points - points.mean(axis=0)
+    assert np.allclose(one @ one.T, centred @ centred.T, atol=1e-5)
+
+
 def test_proportions_do_not_mislead():
     scramble = GROUP[np.random.default_rng(6).integers(0, 24, len(PROPORTIONS))]
     forms = fields.solids(np.stack([step(sides) for sides in PROPORTIONS]))

@@ -16,7 +16,7 @@ const labels = Object.fromEntries(
 const want = { mode: "infer", quaternion: [0, 0, 0, 1], amounts: [], upright: true };
 const asked = new Map(); // number of a view -> the time of the event that it was asked for
 const latencies = [];
-let ownFile, about, sequence = 0, scheduled = null, scheduledTime = 0;
+let ownFile, sentFile, about, sequence = 0, scheduled = null, scheduledTime = 0;
 
 const stage = new Stage(byId("canvas"), labels, (quaternion, time) => turn(quaternion, time, false));
 const connection = new Connection(
@@ -78,7 +78,7 @@ function openFile(file) {
     notify(`${file.name}: ${(file.size / 1e6).toFixed(1)} MB; the limit is ${limit / 1e6} MB`, true);
   } else {
     notify(`reading ${file.name}`);
-    ownFile = file;
+    sentFile = file;
     connection.sendFile(file);
   }
 }
@@ -124,6 +124,7 @@ function opened({ name, index, arrays }) {
   notify();
   document.body.dataset.object = name;
   if (index === null) {
+    ownFile = sentFile; // and not before it was found to be an object
     byId("objects").querySelector(`[value=${OWN}]`)?.remove();
     byId("objects").prepend(new Option(name, OWN));
   }
