@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
+from scipy.spatial.transform import Rotation
 
 from rotdis import objective
 from rotdis.data.voxelset import VoxelSet
@@ -65,6 +66,14 @@ def see(
     key = jax.random.fold_in(jax.random.key(seed), stream)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(index)
     return objective.make_views(voxels, keys, rotations)
+
+
+def uniform_turns(
+    index: Int[np.ndarray, " n"], seed: int, stream: int
+) -> Float[np.ndarray, "n 3 3"]:
+    """Returns a uniformly random rotation of each object, whatever `see` draws them from."""
+    drawn = [Rotation.random(rng=np.random.default_rng((seed, stream, i))) for i in index]
+    return np.stack([rotation.as_matrix() for rotation in drawn]).astype(np.float32)
 
 
 def predict(
@@ -132,9 +141,16 @@ class Seen(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """The training objects that probes learn from, and what a model says of a view of each."""
+    """The training objects that probes learn from, and what a model says of a view of each.
+
+    Attributes:
+        split: the objects.
+        place: each one's place among all training objects.
+        seen: what the model says of them.
+    """
 
     split: VoxelSet
+    place: Int[np.ndarray, " n"]
     seen: Seen
 
 
@@ -229,12 +245,14 @@ def _host_type(array: np.ndarray) -> type:
 
 
 def _check_finite(split: VoxelSet, index: Int[np.ndarray, " n"], *outputs: np.ndarray) -> None:
+    """`index` may name an object several times: under several rotations, or as padding."""
     bad = np.zeros(len(index), bool)
     for output in outputs:
         bad |= ~np.isfinite(output.reshape(len(index), -1)).all(axis=1)
     if bad.any():
+        count, of = len(np.unique(index[bad])), len(np.unique(index))
         raise RotdisError(
-            f"the model's output is not finite for {bad.sum()} of {len(index)} objects (the first: "
+            f"the model's output is not finite for {count} of {of} objects (the first: "
             f"{split.source_id[index[np.argmax(bad)]]}): its training has diverged; lower the "
             "learning rate, or evaluate an earlier checkpoint"
         )

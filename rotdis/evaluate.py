@@ -89,7 +89,7 @@ def evaluate(
     learned = None
     if len(place):
         chosen = _gather(train, place)
-        learned = Learned(chosen, collect.encode_views(model, chosen, place, **views))
+        learned = Learned(chosen, place, collect.encode_views(model, chosen, place, **views))
         predictions = _probe(predictions, learned)
     if thorough:
         from rotdis.thorough import examine  # needs scikit-learn, which training does without

@@ -5,7 +5,8 @@ Of each object, in `Predictions.measured` (medians or means, also by class and g
 - `pose/pair_median_symmetric_deg`, `pose/pair_acc30_symmetric`: the pair error to the nearest of a
   class's declared symmetries (`metrics.symmetry`; aligned data);
   `pose/pair_median_selfsimilar_deg`: to the nearest rotation after which the object itself looks
-  almost the same (`metrics.self_similarity`).
+  almost the same (`metrics.self_similarity`), beside what that is where the inferred rotations are
+  uniformly random, `pose/pair_chance_selfsimilar_deg`.
 - `canonical/instance_chamfer`, `canonical/category_chamfer`: ConDor's consistency; beside the
   latter `canonical/category_chamfer_aligned`, what it is in the source's own alignment
   (`metrics.chamfer`).
@@ -15,7 +16,7 @@ Of each object, in `Predictions.measured` (medians or means, also by class and g
   Spherical CNNs", ECCV 2018). A code that holds the rotation fails at `aligned_so3`.
 - `latent/rotation_error_deg` against `latent/rotation_chance_deg`, `pose/class_accuracy` against
   `pose/class_chance`: what z tells of the rotation, and R of the class
-  (`metrics.rotation_information`; the former of aligned data).
+  (`metrics.rotation_information`; the former of aligned data, in classes not declared symmetric).
 
 Of the split, in `Predictions.overall`: `latent/dci_*` (`metrics.dci`), `latent/mig`, `latent/sap`,
 `latent/factorvae` (`metrics.disentanglement`); `latent/continuity` and `pose/continuity`, the share
@@ -32,7 +33,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 
 from rotdis import collect
@@ -96,11 +97,11 @@ def examine(
         reuse = rotations == "so3"
         measured |= _classification(model, objects, predictions, learned, reuse, seed, batch_size)
         if rotations != "none":
-            measured |= _information(predictions, learned)
+            measured |= _information(predictions, learned, declared)
     if rotations != "none":
         overall |= _disentanglement(model, objects, declared, seed, batch_size, rotations)
-    if rotations == "so3" and predictions.view_distance is not None:
-        overall |= _continuity(model, objects, predictions, seed, batch_size)
+    if rotations == "so3":
+        overall |= _continuity(model, objects, predictions, declared, seed, batch_size)
     return dataclasses.replace(
         predictions, measured=measured, overall=overall, symmetries=declared, own_symmetries=own
     )
@@ -113,8 +114,14 @@ def _pose_errors(
     own: Bool[np.ndarray, "n s"],
 ) -> dict[str, Measured]:
     views, inferred = predictions.views, predictions.rotations
-    error = symmetry.pair_error(views, inferred, self_similarity.candidates(), own)
-    measured = {"pose/pair_median_selfsimilar_deg": Measured(error, np.median)}
+    drawn = Rotation.random(len(views) * 2, rng=np.random.default_rng(0)).as_matrix()
+    chance = drawn.reshape(views.shape)
+    measured = {
+        f"pose/pair_{name}_selfsimilar_deg": Measured(
+            symmetry.pair_error(views, of, self_similarity.candidates(), own), np.median
+        )
+        for name, of in (("median", inferred), ("chance", chance))
+    }
     if predictions.aligned:
         error = predictions.pair_error.copy()
         for name, group in declared.items():
@@ -129,18 +136,20 @@ def _pose_errors(
 
 
 def _surfaces(objects: VoxelSet, predictions: Predictions) -> dict[str, Measured]:
-    points = [
+    surfaces = [
         chamfer.surface_points(objects.voxels(slice(i, i + 1))[0]) for i in range(len(objects))
     ]
     frames = np.swapaxes(predictions.views, -1, -2) @ predictions.rotations
     measured = {
-        "canonical/instance_chamfer": chamfer.instance_chamfer(points, frames),
-        "canonical/category_chamfer": chamfer.category_chamfer(points, frames[:, 0], objects.label),
+        "canonical/instance_chamfer": chamfer.instance_chamfer(surfaces, frames),
+        "canonical/category_chamfer": chamfer.category_chamfer(
+            surfaces, frames[:, 0], objects.label
+        ),
     }
     if predictions.aligned:
-        unturned = np.broadcast_to(np.eye(3), (len(points), 3, 3))
+        unturned = np.broadcast_to(np.eye(3), (len(surfaces), 3, 3))
         measured["canonical/category_chamfer_aligned"] = chamfer.category_chamfer(
-            points, unturned, objects.label
+            surfaces, unturned, objects.label
         )
     return {name: Measured(values, np.mean) for name, values in measured.items()}
 
@@ -163,16 +172,20 @@ def _classification(
         every = np.arange(len(split))
         return collect.encode_turned(model, split, every, turns, batch_size=batch_size).z_mean
 
-    def turned(split: VoxelSet, stream: int) -> Float[np.ndarray, "n l"]:
-        rng = np.random.default_rng((seed, stream))
-        return codes(split, Rotation.random(len(split), rng=rng).as_matrix().astype(np.float32))
+    def turned(
+        split: VoxelSet, place: Int[np.ndarray, " n"], stream: int
+    ) -> Float[np.ndarray, "n l"]:
+        return codes(split, collect.uniform_turns(place, seed, stream))
 
     def aligned(split: VoxelSet) -> Float[np.ndarray, "n l"]:
         return codes(split, np.broadcast_to(np.eye(3, dtype=np.float32), (len(split), 3, 3)))
 
     learn, ask = {}, {}
-    learn["so3"] = learned.seen.z_mean if reuse else turned(learned.split, collect.TRAIN)
-    ask["so3"] = predictions.z_mean[:, 0] if reuse else turned(objects, collect.TEST)
+    if reuse:
+        learn["so3"], ask["so3"] = learned.seen.z_mean, predictions.z_mean[:, 0]
+    else:
+        learn["so3"] = turned(learned.split, learned.place, collect.TRAIN)
+        ask["so3"] = turned(objects, predictions.index, collect.TEST)
     protocols = [("so3", "so3")]
     if predictions.aligned:
         learn["aligned"], ask["aligned"] = aligned(learned.split), aligned(objects)
@@ -187,16 +200,24 @@ def _classification(
     return measured
 
 
-def _information(predictions: Predictions, learned: Learned) -> dict[str, Measured]:
+def _information(
+    predictions: Predictions,
+    learned: Learned,
+    declared: Mapping[str, Float[np.ndarray, "_ 3 3"]],
+) -> dict[str, Measured]:
     seen, labels = learned.seen, learned.split.label
     rotations, views = predictions.rotations[:, 0], predictions.views[:, 0]
     measured = {}
-    if predictions.aligned:
-        error, chance = rotation_information.rotation_error(
-            seen.z_mean, seen.turns, predictions.z_mean[:, 0], views
+    symmetric = [n for n, name in enumerate(predictions.class_names) if name in declared]
+    learn, ask = ~np.isin(labels, symmetric), ~np.isin(predictions.label, symmetric)
+    if predictions.aligned and learn.any() and ask.any():
+        angles = rotation_information.rotation_error(
+            seen.z_mean[learn], seen.turns[learn], predictions.z_mean[ask, 0], views[ask]
         )
-        measured["latent/rotation_error_deg"] = Measured(error, np.median)
-        measured["latent/rotation_chance_deg"] = Measured(chance, np.median)
+        for name, found in zip(("error", "chance"), angles, strict=True):
+            values = np.full(len(ask), np.nan)
+            values[ask] = found
+            measured[f"latent/rotation_{name}_deg"] = Measured(values, np.median)
     if len(np.unique(predictions.label)) > 1 and len(np.unique(labels)) > 1:
         right, chance = rotation_information.class_told_by_rotation(
             seen.rotations, labels, rotations, predictions.label
@@ -232,8 +253,14 @@ def _disentanglement(
 
 
 def _continuity(
-    model: Evaluable, objects: VoxelSet, predictions: Predictions, seed: int, batch_size: int
+    model: Evaluable,
+    objects: VoxelSet,
+    predictions: Predictions,
+    declared: Mapping[str, Float[np.ndarray, "_ 3 3"]],
+    seed: int,
+    batch_size: int,
 ) -> dict[str, float]:
+    """Follows the rotation, and the code where different objects have different ones."""
     chosen = np.random.default_rng(seed).permutation(len(objects))[:PATHS]
     turns = continuity.paths(len(chosen), seed)
     shape = turns.shape[:2]
@@ -244,15 +271,24 @@ def _continuity(
         turns.reshape(-1, 3, 3),
         batch_size=batch_size,
     )
+    told_apart = predictions.view_distance is not None
     followed = continuity.follow(
         turns,
         seen.z_mean.reshape(*shape, -1),
         seen.rotations.reshape(*shape, 3, 3),
-        latent.mean_distance(predictions.z_mean[:, 0]),
+        latent.mean_distance(predictions.z_mean[:, 0]) if told_apart else 0.0,
+        [
+            declared.get(objects.class_names[label], symmetry.IDENTITY)
+            for label in objects.label[chosen]
+        ],
     )
-    return {
-        "latent/continuity": float(np.mean(followed.code_is_continuous)),
-        "latent/largest_step": float(np.median(followed.largest_step)),
+    scores = {
         "pose/continuity": float(np.mean(followed.rotation_is_continuous)),
         "pose/largest_slip_deg": float(np.median(followed.largest_slip)),
     }
+    if told_apart:
+        scores |= {
+            "latent/continuity": float(np.mean(followed.code_is_continuous)),
+            "latent/largest_step": float(np.median(followed.largest_step)),
+        }
+    return scores

@@ -293,6 +293,20 @@ def test_output_that_is_not_finite_is_an_error_that_names_the_object_and_padding
         run(Diverged(), test.select(slice(0, 20)), train)  # the last batch's last row is padding
 
 
+def test_a_rotation_that_is_not_finite_is_counted_once_an_object(test, train):
+    class Lost(Entangled):
+        def pose(self, voxels):
+            lost = super().pose(voxels)
+            return lost.at[3:].set(jnp.nan) if voxels.shape[0] == 16 and self.last else lost
+
+        def encode(self, voxels):
+            self.last = bool(jnp.all(voxels[-1] == voxels[-2]))  # padding
+            return super().encode(voxels)
+
+    with pytest.raises(RotdisError, match="not finite for 1 of 4 objects .*2_019"):
+        run(Lost(), test.select(slice(0, 20)), train)
+
+
 def test_bfloat16_output_is_measured_in_float32(test, train):
     class Half(Entangled):
         def decode(self, z_mean, rotation):

@@ -6,13 +6,14 @@ topology than SO(3) must jump somewhere. What counts as a jump is stated here in
 that an encoder that jumps at every step is not called smooth.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from rotdis.metrics import pose
+from rotdis.metrics import symmetry
 
 STEP = 5.0  # degrees
 STEPS = 72  # a full turn
@@ -24,7 +25,7 @@ class Continuity(NamedTuple):
     Attributes:
         largest_step: of z from one view to the next, over the mean distance between objects.
         largest_slip: of the inferred rotation's step from the step that the object was turned by,
-            in degrees.
+            in degrees, up to the object's symmetries.
     """
 
     largest_step: Float[np.ndarray, " n"]
@@ -57,6 +58,7 @@ def follow(
     codes: Float[np.ndarray, "n t l"],
     rotations: Float[np.ndarray, "n t 3 3"],
     between: float,
+    symmetries: Sequence[Float[np.ndarray, "_ 3 3"]] | None = None,
 ) -> Continuity:
     """Returns the largest steps along each closed path.
 
@@ -66,11 +68,18 @@ def follow(
         rotations: R there.
         between: the mean distance between different objects' codes; a code that is the same for
             all of them makes steps of zero.
+        symmetries: each path's object's, in the source's orientation: of the poses that are right
+            a model may choose another one at any step; none by default.
     """
     steps = np.linalg.norm(codes - np.roll(codes, 1, axis=1), axis=-1).max(axis=1)
-    slips = pose.angles(_steps(turns), _steps(rotations))
-    return Continuity(steps / between if between > 0 else 0 * steps, slips.max(axis=1))
+    symmetries = [symmetry.IDENTITY] * len(turns) if symmetries is None else symmetries
+    slips = [
+        symmetry.pair_error(_pairs(turned), _pairs(inferred), group).max()
+        for turned, inferred, group in zip(turns, rotations, symmetries, strict=True)
+    ]
+    return Continuity(steps / between if between > 0 else 0 * steps, np.array(slips))
 
 
-def _steps(rotations: Float[np.ndarray, "n t 3 3"]) -> Float[np.ndarray, "n t 3 3"]:
-    return rotations @ np.swapaxes(np.roll(rotations, 1, axis=1), -1, -2)
+def _pairs(rotations: Float[np.ndarray, "t 3 3"]) -> Float[np.ndarray, "t 2 3 3"]:
+    """Returns each rotation with the one before it."""
+    return np.stack([np.roll(rotations, 1, axis=0), rotations], axis=1)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from sklearn.ensemble import RandomForestClassifier
 
 from rotdis.metrics.factors import Factor, Stratum
@@ -25,7 +25,7 @@ class DCI(NamedTuple):
             its importances (base: number of factors), mean over units weighted by importance.
         completeness: whether a factor is told by one unit alone: one less the entropy of the
             units' importances (base: number of units), mean over factors.
-        informativeness: accuracy of the forests on the held-out quarter of the samples, mean over
+        informativeness: accuracy of the forests on samples held out (`Stratum.splits`), mean over
             factors.
     """
 
@@ -39,11 +39,14 @@ def dci(factors: Sequence[Factor], seed: int = 0) -> DCI:
 
     Every split considers all columns, since a tree that must use a random few relies on useless
     ones too. The importance of the rotation is that of its nine entries together. In a factor with
-    several strata importances and accuracies are means over them. Deterministic.
+    several strata importances and accuracies are means over them, and over the splits of each.
+    Deterministic.
     """
     importance, accuracy = [], []
     for factor in factors:
-        parts = [_forest(stratum, seed) for stratum in factor]
+        parts = [
+            _forest(stratum, *split, seed) for stratum in factor for split in stratum.splits(seed)
+        ]
         importance.append(np.mean([part[0] for part in parts], axis=0))
         accuracy.append(np.mean([part[1] for part in parts]))
     importance = np.stack(importance, axis=1)  # unit, factor
@@ -57,9 +60,10 @@ def dci(factors: Sequence[Factor], seed: int = 0) -> DCI:
     )
 
 
-def _forest(stratum: Stratum, seed: int) -> tuple[Float[np.ndarray, " u"], float]:
+def _forest(
+    stratum: Stratum, learn: Int[np.ndarray, " a"], held_out: Int[np.ndarray, " b"], seed: int
+) -> tuple[Float[np.ndarray, " u"], float]:
     """Returns the units' importances, of sum one or zero, and the accuracy on held-out samples."""
-    learn, held_out = stratum.split(seed)
     columns = np.concatenate(stratum.units, axis=1)
     forest = RandomForestClassifier(_TREES, max_features=None, random_state=seed)
     forest.fit(columns[learn], stratum.value[learn])

@@ -7,12 +7,11 @@ one for the class, and for the others one a class. Scores are computed in each a
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
-from sklearn.model_selection import StratifiedShuffleSplit
 
 from rotdis.geometry import so3
 from rotdis.metrics import symmetry
@@ -22,6 +21,7 @@ TURNS = 24  # values of the rotation: the cube's group
 _SCATTER = 15.0  # degrees, at most, that a view is turned on from its value of the rotation
 BINS = 20  # of a shape code's dimension, of equal width, as in Locatello et al. (ICML 2019)
 _DEAD = 1e-3  # a unit with less than this share of the variance that it might have says nothing
+_FOLDS = 4
 _UNIFORM = 3.0  # variance of uniform rotations: that of the nine entries together
 
 
@@ -34,11 +34,15 @@ class Stratum:
             the rotation as one block is one of nine. The same units in every stratum.
         cells: each unit's value, discretized.
         value: the factor's value.
+        group: samples of one number have the factor's value in common by nature, and are learned
+            from or held out together: views of an object, where the factor is its class, which
+            else would be told by recognizing the object. Each sample is its own elsewhere.
     """
 
     units: list[Float[np.ndarray, "n _"]]
     cells: Int[np.ndarray, "n u"]
     value: Int[np.ndarray, " n"]
+    group: Int[np.ndarray, " n"]
 
     def spread(self) -> Float[np.ndarray, " u"]:
         """Returns the variance of each unit, summed over its columns."""
@@ -55,11 +59,22 @@ class Stratum:
         largest = max(spread[is_code].max(initial=0.0), 1e-12)
         return spread > _DEAD * np.where(is_code, largest, _UNIFORM)
 
-    def split(self, seed: int) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]:
-        """Returns the samples to learn from and the quarter held out, alike in their values."""
-        held_out = max(len(self.value) // 4, len(np.unique(self.value)))
-        splitter = StratifiedShuffleSplit(1, test_size=held_out, random_state=seed)
-        return next(splitter.split(self.value, self.value))
+    def splits(self, seed: int) -> Iterator[tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]]:
+        """Yields the samples to learn from and those held out, each of them held out once.
+
+        A quarter of each value's groups at a time, as nearly as there are so many.
+        """
+        rng = np.random.default_rng(seed)
+        groups, first, of = np.unique(self.group, return_index=True, return_inverse=True)
+        values = [groups[self.value[first] == value] for value in np.unique(self.value)]
+        folds = min(_FOLDS, *map(len, values))
+        fold = np.empty(len(groups), int)
+        for members in values:
+            fold[np.searchsorted(groups, rng.permutation(members))] = (
+                np.arange(len(members)) % folds
+            )
+        for n in range(folds):
+            yield np.flatnonzero(fold[of] != n), np.flatnonzero(fold[of] == n)
 
 
 Factor = list[Stratum]
@@ -97,20 +112,23 @@ def arrange(
 ) -> list[Factor]:
     """Returns the factors class, instance and rotation, those of them that take several values.
 
-    Instances and rotations are told apart in classes of at least three objects.
+    Instances and rotations are told apart in classes of at least three objects, and of classes
+    those of at least two, since the class is asked for objects that it was not learned from.
 
     Args:
         codes: z of the views of `design`.
         rotations: R inferred there.
-        label, instance, turn: what made each view.
+        label, instance, turn: what made each view; no two objects have the same instance.
         symmetric: classes whose rotation is not to be told, since they look alike from several
             sides; they are left out of the factor "rotation" alone.
     """
     classes = np.unique(label)
     factors = []
-    if len(classes) > 1:
-        cells = _rotation_cells(rotations, np.eye(3))
-        factors.append([stratum(codes, label, rotations, cells)])
+    several = np.isin(label, [c for c in classes if len(np.unique(instance[label == c])) > 1])
+    if len(np.unique(label[several])) > 1:
+        r = rotations[several]
+        cells = _rotation_cells(r, np.eye(3))
+        factors.append([stratum(codes[several], label[several], r, cells, instance[several])])
     instances, turns = [], []
     for c in classes:
         of_class = label == c
@@ -139,6 +157,7 @@ def stratum(
     value: Int[np.ndarray, " n"],
     rotations: Float[np.ndarray, "n 3 3"] | None = None,
     rotation_cells: Int[np.ndarray, " n"] | None = None,
+    group: Int[np.ndarray, " n"] | None = None,
 ) -> Stratum:
     """Puts codes and, where the model has one, the rotation into a stratum.
 
@@ -147,13 +166,15 @@ def stratum(
         value: of the factor.
         rotations: the inferred rotations; None for a model without.
         rotation_cells: which of a few rotations each is nearest to.
+        group: samples that are held out together; each by itself by default.
     """
     units = [codes[:, i : i + 1].astype(np.float64) for i in range(codes.shape[1])]
     cells = [_equal_width(unit[:, 0]) for unit in units]
     if rotations is not None:
         units.append(rotations.reshape(len(rotations), 9).astype(np.float64))
         cells.append(rotation_cells)
-    return Stratum(units, np.stack(cells, axis=1), value)
+    group = np.arange(len(value)) if group is None else group
+    return Stratum(units, np.stack(cells, axis=1), value, group)
 
 
 def _equal_width(values: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

@@ -178,7 +178,8 @@ def _category_up_to_symmetry(
 
     Each angle is the smallest over the class's declared symmetries. The distance to the mode is
     also free of what a few stray objects do to all pairs: it is category consistency up to one
-    rotation a class.
+    rotation a class. (The mode is found from these objects, so even of n frames at random one
+    or more meet it.)
     """
     between, to_mode = [], []
     for c in np.unique(label):

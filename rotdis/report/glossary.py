@@ -85,6 +85,9 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "The same to the nearest rotation after which the object itself looks almost the same "
             "(IoU of 0.8 or more).",
         ),
+        "pose/pair_chance_selfsimilar_deg": _angle(
+            "\u2026 by chance", "What the above is where the inferred rotations are random.", ""
+        ),
         "pose/class_accuracy": _share(
             "Class told by the rotation",
             "How often the inferred rotation alone gives the class away; at chance the two parts "
@@ -97,7 +100,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "pose/continuity": _share(
             "Paths without a jump of the pose",
             "Objects are turned by a full turn in steps of 5\N{DEGREE SIGN}: the share of them "
-            "whose inferred rotation is nowhere off by 30\N{DEGREE SIGN} in one step.",
+            "whose inferred rotation is nowhere off by 30\N{DEGREE SIGN} in one step, up to class "
+            "symmetry.",
         ),
         "pose/largest_slip_deg": _angle(
             "Largest slip", "Along those turns, the largest error of one step; median over objects."
@@ -192,7 +196,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "latent/rotation_error_deg": _angle(
             "Rotation told by the code",
             "Error of the rotation as a regressor reads it from the shape code: at chance the code "
-            "holds no pose.",
+            "holds no pose. Of classes that are not declared symmetric.",
             "higher",
         ),
         "latent/rotation_chance_deg": _angle(
@@ -216,7 +220,9 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "DCI completeness", "Whether each factor is told by one unit only."
         ),
         "latent/dci_informativeness": _share(
-            "DCI informativeness", "How accurately the factors can be told at all."
+            "DCI informativeness",
+            "How accurately the factors can be told at all, the class of objects that were not "
+            "learned from.",
         ),
         "latent/mig": _share(
             "MIG",

@@ -31,6 +31,25 @@ def constant() -> list[factors.Factor]:
     return factors.arrange(np.ones_like(NOISE), rotations, CLASS, OBJECT, TURN)
 
 
+def noise(classes: int, size: int, seed: int) -> list[factors.Factor]:
+    """Noise of another length, of another number of classes, and such rotations."""
+    label = np.repeat(np.arange(classes), factors.INSTANCES)
+    index, turn, turns = factors.design(label, seed)
+    rng = np.random.default_rng((seed, 1))
+    rotations = Rotation.random(len(index), rng=rng).as_matrix()
+    codes = rng.normal(size=(len(index), size))
+    return factors.arrange(codes, rotations, label[index], index, turn)
+
+
+def object_alone() -> list[factors.Factor]:
+    """A random code of each object of ten classes, which says nothing of the class."""
+    label = np.repeat(np.arange(10), factors.INSTANCES)
+    index, turn, turns = factors.design(label, 0)
+    rng = np.random.default_rng(4)
+    codes = rng.normal(size=(len(label), 4))[index] + 0.01 * rng.normal(size=(len(index), 4))
+    return factors.arrange(codes, turns, label[index], index, turn)
+
+
 def entangled() -> list[factors.Factor]:
     """Class, object and rotation mixed over all dimensions of z; the rotation says nothing."""
     rng = np.random.default_rng(3)

@@ -33,6 +33,19 @@ def test_one_jump_of_the_rotation_is_found(turns):
     assert followed.largest_slip[2] == pytest.approx(180, abs=0.1)
 
 
+def test_another_pose_that_is_as_right_is_no_jump_for_what_is_symmetric(turns):
+    half_turn = np.diag([-1.0, -1, 1])
+    rotations = turns.copy()
+    rotations[:, 1::3] = rotations[:, 1::3] @ half_turn  # of an object, Q and Q s are one view
+    groups = [np.stack([np.eye(3), half_turn])] * 4 + [np.eye(3)[None]]
+    frame = turns[0, 7]
+    followed = continuity.follow(
+        turns, np.ones((5, 72, 3)), rotations @ frame, between=2.0, symmetries=groups
+    )
+    assert followed.rotation_is_continuous.tolist() == [True] * 4 + [False]
+    assert np.max(followed.largest_slip[:4]) < 0.05
+
+
 def test_one_jump_of_the_code_is_found_where_the_path_closes_too(turns):
     codes = np.zeros((5, 72, 3))
     codes[1, 40:] = 1.0

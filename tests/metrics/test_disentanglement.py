@@ -48,6 +48,25 @@ def test_votes_of_a_useless_code_are_guesses(useless, constant):
     assert scores.factorvae_score(constant) == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_votes_of_a_long_useless_code_are_guesses_though_values_are_seen_in_few_samples(classes):
+    """Each value of the rotation is seen in five samples of a class, all of which are in a vote."""
+    found = [scores.factorvae_score(constructed.noise(classes, 32, seed)) for seed in range(3)]
+    chance = 1 / len(constructed.noise(classes, 32, 0))
+    assert np.mean(found) == pytest.approx(chance, abs=0.05)
+    assert np.max(found) < chance + 0.1
+
+
+def test_a_code_that_tells_objects_and_not_classes_has_no_gap_for_the_class():
+    """Each object's code is random: its class could be told by having seen the object."""
+    factors = constructed.object_alone()
+    assert scores.mig(factors[:1]) < 0.1
+    assert scores.sap(factors[:1]) < 0.1
+    classes = len(np.unique(factors[0][0].value))
+    assert dci(factors[:1]).informativeness < 1 / classes + 0.15
+    assert dci(factors[1:2]).informativeness > 0.95  # which object of its class it is, is told
+
+
 def test_votes_where_no_unit_varies_are_guesses():
     """The class alone is told: within a class nothing varies, and instance and rotation lose."""
     value = np.arange(200) % 4

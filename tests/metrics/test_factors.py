@@ -38,7 +38,7 @@ def test_without_scatter_they_are_the_cube_s_own(designed):
 
 def test_objects_and_turns_are_told_apart_within_each_class_of_several_objects(designed):
     classes, instances, turns = arranged(designed)
-    assert [len(np.unique(s.value)) for s in classes] == [3]
+    assert [len(np.unique(s.value)) for s in classes] == [2]  # the third has one object
     assert [len(np.unique(s.value)) for s in instances] == [factors.INSTANCES, 4]
     assert [len(np.unique(s.value)) for s in turns] == [24, 24]
     assert {unit.shape[1] for s in classes + instances + turns for unit in s.units} == {1, 9}
@@ -72,10 +72,30 @@ def test_a_dimension_has_twenty_bins_of_equal_width():
     assert factors.stratum(np.ones((4, 1)), np.zeros(4, int)).cells.tolist() == [[0]] * 4
 
 
-def test_the_held_out_quarter_has_every_value(designed):
+def test_each_group_is_held_out_once_and_every_value_each_time(designed):
     for factor in arranged(designed):
         for stratum in factor:
-            learn, held_out = stratum.split(seed=0)
-            assert not set(learn) & set(held_out)
-            assert set(stratum.value[learn]) == set(stratum.value[held_out]) == set(stratum.value)
-            assert len(held_out) == max(len(stratum.value) // 4, len(set(stratum.value)))
+            splits = list(stratum.splits(seed=0))
+            assert len(splits) == 4
+            assert sorted(np.concatenate([b for _, b in splits])) == list(range(len(stratum.value)))
+            for learn, held_out in splits:
+                assert sorted([*learn, *held_out]) == list(range(len(stratum.value)))
+                assert not set(stratum.group[learn]) & set(stratum.group[held_out])
+                every = set(stratum.value)
+                assert set(stratum.value[learn]) == set(stratum.value[held_out]) == every
+                assert len(held_out) <= 0.4 * len(stratum.value)
+            assert not np.array_equal(held_out, list(stratum.splits(seed=1))[-1][1])
+
+
+def test_of_two_groups_each_is_held_out_once():
+    value = np.array([0, 0, 0, 1, 1, 1])
+    stratum = factors.stratum(np.zeros((6, 1)), value, group=np.array([5, 5, 7, 4, 9, 9]))
+    held_out = [b.tolist() for _, b in stratum.splits(0)]
+    assert len(held_out) == 2 and sorted(sum(held_out, [])) == list(range(6))
+    assert all({0, 1} <= set(b) or not {0, 1} & set(b) for b in held_out)
+
+
+def test_of_the_class_whole_objects_are_held_out(designed):
+    (of_class,), instances, _ = arranged(designed)
+    assert len(np.unique(of_class.group)) == factors.INSTANCES + 4
+    assert all(len(np.unique(s.group)) == len(s.value) for s in instances)

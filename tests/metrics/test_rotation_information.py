@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from rotdis.geometry import so3
 from rotdis.metrics import rotation_information as information
 
 
@@ -80,6 +81,24 @@ def test_a_frequent_class_is_often_right_by_chance():
     right, chance = information.class_told_by_rotation(LEARN, learn, ASK, truth)
     assert np.mean(chance) == pytest.approx(np.mean(right), abs=0.03)
     assert np.mean(right) > 0.85
+
+
+@pytest.mark.parametrize("order", ["sorted", "reversed", "shuffled"])
+def test_of_equal_rotations_all_have_a_vote(order):
+    """Rotations of the cube, half of which are of the first class three times out of four."""
+    rng = np.random.default_rng(0)
+
+    def draw(count):
+        place = rng.integers(24, size=count)
+        label = (rng.random(count) < np.where(place < 12, 0.25, 0.75)).astype(int)
+        return so3.cube_group()[place], label
+
+    (learn, label), (ask, truth) = draw(1200), draw(400)
+    by = {"sorted": np.argsort(label), "reversed": np.argsort(-label), "shuffled": slice(None)}
+    by = by[order]
+    right, chance = information.class_told_by_rotation(learn[by], label[by], ask, truth)
+    assert np.mean(right) == pytest.approx(0.75, abs=0.06)
+    assert np.mean(chance) == pytest.approx(0.5, abs=0.06)
 
 
 def test_few_training_objects_are_enough_to_be_asked():
