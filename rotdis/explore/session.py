@@ -4,7 +4,7 @@ Knows nothing of pages and connections. All tabs share the model; each has a ses
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import trimesh
@@ -59,12 +59,13 @@ class Shown:
     Attributes:
         volumes: by part.
         inference: that they rest on, if there was one.
-        canonical: the canonical form in the model's own frame, whichever way it is shown.
+        canonical: computes the canonical form in the model's own frame, whichever way it is shown:
+            what is exported, and not needed while an object is dragged.
     """
 
     volumes: dict[str, Float[np.ndarray, "d d d"]]
     inference: Inference | None
-    canonical: Float[np.ndarray, "d d d"]
+    canonical: Callable[[], Float[np.ndarray, "d d d"]]
 
 
 class Session:
@@ -120,10 +121,9 @@ class Session:
             iou=_iou(turned, decoded),
             hypotheses=_hypotheses(code),
         )
-        canonical = self._turn(back)
-        seen = standing if upright else canonical
-        volumes = {"input": turned, "canonical": seen, "decoded": decoded}
-        self.shown = Shown(volumes, inference, canonical)
+        canonical = standing if upright else self._turn(back)
+        volumes = {"input": turned, "canonical": canonical, "decoded": decoded}
+        self.shown = Shown(volumes, inference, lambda: self._turn(back))
         return self.shown
 
     def decode(
@@ -143,12 +143,13 @@ class Session:
         unturned = np.eye(3, dtype=np.float32)
         still = self._first if upright else unturned
         z = self._shifted(amounts)
-        # One at a time: batches of one are compiled already.
-        canonical = self.model.decode(z, unturned[None])[0]
-        seen = self.model.decode(z, still[None])[0] if upright else canonical
+
+        def decoded(at: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "d d d"]:
+            return self.model.decode(z, at[None])[0]  # batches of one are compiled already
+
         turned = np.asarray(rotation, np.float32) @ still
-        decoded = self.model.decode(z, turned[None])[0]
-        self.shown = Shown({"canonical": seen, "decoded": decoded}, None, canonical)
+        volumes = {"canonical": decoded(still), "decoded": decoded(turned)}
+        self.shown = Shown(volumes, None, lambda: decoded(unturned))
         return self.shown
 
     def sample(self, seed: int) -> None:
@@ -167,7 +168,9 @@ class Session:
         """
         if file_format not in EXPORT_FORMATS:
             raise ValueError(f"{file_format!r} is none of {', '.join(EXPORT_FORMATS)}")
-        volumes = self.shown.volumes | {"canonical": self.shown.canonical} if self.shown else {}
+        volumes = dict(self.shown.volumes) if self.shown else {}
+        if "canonical" in parts and "canonical" in volumes:
+            volumes["canonical"] = self.shown.canonical()
         chosen = [part for part in PARTS if part in parts and part in volumes]
         scene = trimesh.Scene()
         for index, part in enumerate(chosen):

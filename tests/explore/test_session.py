@@ -52,7 +52,7 @@ def test_however_it_is_shown_the_canonical_form_is_exported_in_the_canonical_fra
     model, _, voxels = parts
     code = model.encode(voxels[:1])
     session.infer(np.eye(3), upright=True)
-    seen, exported = session.shown.volumes["canonical"], session.shown.canonical
+    seen, exported = session.shown.volumes["canonical"], session.shown.canonical()
     assert np.allclose(exported, model.canonicalize(voxels[:1])[0], atol=1e-4)
     assert not np.allclose(exported, seen, atol=0.1)
     upright = session.export(["canonical"], "stl")
@@ -62,8 +62,8 @@ def test_however_it_is_shown_the_canonical_form_is_exported_in_the_canonical_fra
     for upright in (True, False):
         shown = session.decode(_ASKEW, upright=upright)
         expected = model.decode(code.z_mean, np.eye(3, dtype=np.float32)[None])[0]
-        assert np.allclose(shown.canonical, expected, atol=1e-4)
-        assert np.array_equal(shown.canonical, shown.volumes["canonical"]) != upright
+        assert np.allclose(shown.canonical(), expected, atol=1e-4)
+        assert np.array_equal(shown.canonical(), shown.volumes["canonical"]) != upright
 
 
 def test_the_input_is_turned_and_the_reconstruction_is_decoded_at_the_inferred_pose(session, parts):
