@@ -107,6 +107,10 @@ def align(
             )
             progress.update(number + 1)
     account.require_some(source)
+    skipped = (
+        target for name, target in zip(names, targets, strict=True) if name in account.skipped
+    )
+    mesh_files.remove([output / target for target in skipped])
     mesh_files.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
     mesh_files.write(
         output / "overview.png",
@@ -128,24 +132,16 @@ def _read(
         if not batch:
             return
         fine = np.stack([one.voxels for one in batch])
-        if second:
-            seen = np.stack([one.second for one in batch])
-        else:
-            seen = np.asarray(pool(fine, model.resolution))
-        rotation = model.encode(seen).rotation
+        rotation = model.encode(np.asarray(pool(fine, model.resolution))).rotation
         turns.append(np.swapaxes(Rotation.from_matrix(rotation).as_matrix(), 1, 2))
         grids.append(np.rint(fine * 255).astype(np.uint8))
         empty = np.zeros(0, np.float32)  # a folder's voxels are kept as bytes, once
         kept.extend(Voxelized(one.index, one.centre, one.radius, empty) for one in batch)
         batch.clear()
 
-    # The model sees what it was trained on, 2^3 samples a voxel, if need be in a grid of its own.
-    samples = 2 if factor == 1 else 1
-    second = (model.resolution, 2) if factor > 2 else None
+    size, samples = factor * model.resolution, 2 if factor == 1 else 1
     with Progress(len(paths), label="read", unit="file") as progress:
-        for one in voxelize_files(
-            paths, names, factor * model.resolution, samples, account, workers, second
-        ):
+        for one in voxelize_files(paths, names, size, samples, account, workers):
             batch.append(one)
             progress.update(one.index + 1)
             if len(batch) == BATCH:

@@ -32,14 +32,12 @@ class Voxelized:
         centre: of its smallest enclosing ball, in the file's coordinates.
         radius: of that ball, in the file's units.
         voxels: normalized occupancy in [0, 1].
-        second: the same in another grid, where one was asked for.
     """
 
     index: int
     centre: Float[np.ndarray, " 3"]
     radius: float
     voxels: Float[np.ndarray, "d d d"]
-    second: Float[np.ndarray, "e e e"] | None = None
 
 
 @dataclasses.dataclass
@@ -93,7 +91,6 @@ def voxelize_files(
     supersample: int,
     account: Account,
     workers: int = 1,
-    second: tuple[int, int] | None = None,
 ) -> Iterator[Voxelized]:
     """Yields the meshes in order; one that cannot be used is noted in the account instead.
 
@@ -101,23 +98,23 @@ def voxelize_files(
         paths: mesh files.
         names: what messages call them.
         resolution: D.
-        supersample: samples along a voxel's side, as for `voxelize.voxelize_part`.
+        supersample: of open meshes, as for `voxelize.voxelize_part`.
         account: where bad files are noted.
         workers: processes; 0 is one per core. Few files are read by this one all the same.
-        second: D and samples of another grid, if one is wanted besides.
 
     Raises:
         DataError: a process was killed.
     """
     workers = min(workers or os.cpu_count() or 1, len(paths) // _MANY + 1)
-    grids = [(resolution, supersample), *([second] if second else [])]
-    jobs = [(str(path), name, grids) for path, name in zip(paths, names, strict=True)]
+    jobs = [
+        (str(path), name, resolution, supersample) for path, name in zip(paths, names, strict=True)
+    ]
     for index, result in enumerate(_results(jobs, workers)):
         if isinstance(result, str):
             account.skip(names[index], result)
         else:
             centre, radius, voxels = result
-            yield Voxelized(index, centre, radius, *voxels)
+            yield Voxelized(index, centre, radius, voxels)
 
 
 def _results(jobs: list[tuple], workers: int) -> Iterator[tuple | str]:
@@ -134,14 +131,14 @@ def _results(jobs: list[tuple], workers: int) -> Iterator[tuple | str]:
             yield waiting.popleft().result()
 
 
-def _voxelized(path: str, name: str, grids: list[tuple[int, int]]) -> tuple | str:
+def _voxelized(path: str, name: str, resolution: int, supersample: int) -> tuple | str:
     """Returns centre, radius and voxels of a file, or why it cannot be used."""
     if worker_pool.stopping():
         return "stopped"
     try:
         mesh = meshes.load_mesh(path, name=name).mesh
         centre, radius = normalize.enclosing_ball(mesh.vertices)
-        return centre, radius, [voxelize.voxelize_part(mesh, *grid) for grid in grids]
+        return centre, radius, voxelize.voxelize_part(mesh, resolution, supersample)
     except ImportError:
         raise  # a package is missing: it is not this file's fault
     except RotdisError as error:

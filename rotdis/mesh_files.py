@@ -4,6 +4,7 @@ A file is written by what it was read from, so that it keeps what the network ne
 groups, colours, materials, and the parts of a scene.
 """
 
+import codecs
 import errno
 import io
 import math
@@ -17,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rotdis import atomic
+from rotdis.data import ply
 from rotdis.data.meshes import MeshError, read_binvox
 from rotdis.data.off import read_off
 from rotdis.errors import DataError, RotdisError, UsageError
@@ -132,6 +134,19 @@ def prepare_output(
         (output / name).unlink(missing_ok=True)
 
 
+def remove(targets: Sequence[Path]) -> None:
+    """Removes what an earlier call wrote for a mesh that cannot be used now.
+
+    Raises:
+        RotdisError: a file cannot be removed.
+    """
+    for target in targets:
+        try:
+            target.unlink(missing_ok=True)
+        except OSError as error:
+            raise RotdisError(f"--output: cannot remove {target}: {error.strerror}") from error
+
+
 def write_moved(path: Path, matrix: Float[np.ndarray, "4 4"], target: Path) -> None:
     """Writes a mesh file, moved by a rigid motion, in the format of the target's suffix.
 
@@ -202,7 +217,10 @@ def _converted(
         scene = trimesh.Scene(trimesh.Trimesh(vertices, faces, process=False))
     else:
         # OBJ files name others beside them; to trimesh, a name must be valid Unicode.
-        source = path if own_type == "obj" else io.BytesIO(path.read_bytes())
+        source = path if own_type == "obj" else path.read_bytes()
+        if own_type == "ply":
+            source = ply.triangulated(source)
+        source = io.BytesIO(source) if isinstance(source, bytes) else source
         options = {"process": False, "skip_materials": skip_materials}
         scene = trimesh.load_scene(source, file_type=own_type, **options)
     if file_type == "glb":
@@ -226,8 +244,9 @@ def encoded(mesh: "trimesh.Trimesh", file_type: str) -> bytes:
 
 
 def _moved_obj(data: bytes, matrix: Float[np.ndarray, "4 4"]) -> bytes | None:
-    """Moves the lines `v` and `vn` of an OBJ file; None where one of them is not plain."""
-    lines = data.split(b"\n")
+    """Moves the lines `v` and `vn` of an OBJ file; None where one is not plain, or no `v` there."""
+    data = data.removeprefix(codecs.BOM_UTF8)
+    lines = data.split(b"\n" if b"\n" in data else b"\r")
     for keyword, shift in ((b"v", matrix[:3, 3]), (b"vn", 0.0)):
         rows = [
             (number, fields)
@@ -238,7 +257,7 @@ def _moved_obj(data: bytes, matrix: Float[np.ndarray, "4 4"]) -> bytes | None:
             points = np.array([[float(x) for x in fields[1:4]] for _, fields in rows])
         except ValueError:
             return None
-        if not rows:
+        if not rows and keyword == b"vn":
             continue
         if points.shape[1:] != (3,) or any(fields[-1] == b"\\" for _, fields in rows):
             return None

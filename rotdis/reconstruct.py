@@ -81,9 +81,8 @@ def infer(
         load = meshes.load_mesh if isinstance(source, str | Path) else meshes.clean_mesh
         mesh = load(source).mesh
         centre, radius = normalize.enclosing_ball(mesh.vertices)
-        found.append(
-            Voxelized(index, centre, radius, voxelize.voxelize_part(mesh, model.resolution, 2))
-        )
+        voxels = voxelize.voxelize_part(mesh, model.resolution)
+        found.append(Voxelized(index, centre, radius, voxels))
     return _infer(model, found) if found else []
 
 
@@ -151,6 +150,10 @@ def reconstruct(
                 finish()
         finish()
     account.require_some(source)
+    for name, target in zip(names, targets, strict=True):
+        if name in account.skipped:
+            written = f"canonical/{target}", f"reconstruction/{target}", f"pictures/{name}.png"
+            mesh_files.remove([output / path for path in written])
     mesh_files.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
     archive = io.BytesIO()
     np.savez(archive, source=[row["file"] for row in rows], z_mean=np.stack(codes))
@@ -242,7 +245,7 @@ def _write(
         row["reconstruction"] = f"reconstruction/{target}"
         mesh_files.write(place, mesh_files.encoded(rebuilt, place.suffix.lower().lstrip(".")))
     else:
-        place.unlink(missing_ok=True)  # one of an earlier call
+        mesh_files.remove([place])
     row["picture"] = f"pictures/{name}.png"
     stream = io.BytesIO()
     Image.fromarray(sheet).save(stream, "PNG", optimize=True)

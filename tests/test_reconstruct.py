@@ -138,6 +138,15 @@ def test_bad_files_are_reported_and_skipped(folder, tmp_path, capsys):
     assert last.startswith("reconstruct: 2 of 5 done") and last.endswith("report.json")
 
 
+def test_nothing_of_an_earlier_call_stays_of_a_file_that_is_skipped_now(folder, tmp_path):
+    reconstruct.reconstruct(_Model(), folder, tmp_path / "out")
+    assert len(list((tmp_path / "out").rglob("c.obj*"))) == 3
+    (folder / "a_b" / "c.obj").write_text("v 0 0\n")
+    reconstruct.reconstruct(_Model(), folder, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("c.obj*"))
+    assert len(list((tmp_path / "out").rglob("b_c.obj*"))) == 3
+
+
 def test_hypotheses_that_are_one_pose_share_their_weight(folder, tmp_path):
     near = GROUP.copy()
     near[4] = GROUP[13] @ Rotation.from_rotvec([0, 0, 10], degrees=True).as_matrix()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RADIUS_FRACTION = 0.95
 
 # Fainter voxels say nothing of where an object ends: the tails of interpolation, a decoder's noise.
-_FAINTEST = 0.02
+FAINTEST = 0.02
 # A grid of the right size whose ball is nearer than this (voxels) is taken as it is.
 _TOLERANCE = 0.75
 
@@ -47,11 +47,11 @@ def normalize(
     if hasattr(source, "geometry") or (hasattr(source, "faces") and hasattr(source, "vertices")):
         from rotdis.data import meshes, voxelize
 
-        return voxelize.voxelize_part(meshes.clean_mesh(source).mesh, resolution, supersample=2)
+        return voxelize.voxelize_part(meshes.clean_mesh(source).mesh, resolution)
     if isinstance(source, str | Path):
         from rotdis.data import meshes, voxelize
 
-        return voxelize.voxelize_part(meshes.load_mesh(source).mesh, resolution, supersample=2)
+        return voxelize.voxelize_part(meshes.load_mesh(source).mesh, resolution)
     grid = np.asarray(source)
     if grid.dtype == object:
         raise DataError(f"a {type(source).__name__} is neither a mesh nor a grid")
@@ -166,7 +166,7 @@ def _occupancy(grid: Num[np.ndarray, "a b c"]) -> Float[np.ndarray, "a b c"]:
         occupancy = np.clip(grid.astype(np.float64), 0, 1)
     else:
         raise DataError(f"a voxel grid holds booleans, integers or floats, not {grid.dtype}")
-    if not (occupancy > _FAINTEST).any():
+    if not (occupancy > FAINTEST).any():
         raise DataError("the voxel grid is empty: no voxel is occupied")
     return occupancy
 
@@ -179,7 +179,7 @@ def _ball_of_grid(
     A full voxel reaches half a voxel beyond its centre, and one that the surface crosses as far as
     it is full: by occupancy - 0.5, exact for a surface that faces outward along an axis.
     """
-    padded = np.pad(np.where(occupancy > _FAINTEST, occupancy, 0), 1)
+    padded = np.pad(np.where(occupancy > FAINTEST, occupancy, 0), 1)
     cross = ndimage.generate_binary_structure(3, 1)
     # A voxel whose six neighbours are as full can never be the farthest.
     outer = (padded > 0) & (ndimage.minimum_filter(padded, footprint=cross) < np.maximum(padded, 1))

@@ -103,7 +103,7 @@ def read_upload(name: str, content: bytes, resolution: int) -> Float[np.ndarray,
     if PurePosixPath(name).suffix.lower().lstrip(".") not in UPLOAD_TYPES:
         raise meshes.MeshError(f"{name}: not one of {', '.join(UPLOAD_TYPES)}")
     mesh = meshes.load_mesh(content, name).mesh
-    return voxelize.voxelize_part(mesh, resolution, supersample=2)
+    return voxelize.voxelize_part(mesh, resolution)
 
 
 def _open(

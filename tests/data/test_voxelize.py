@@ -172,38 +172,63 @@ def test_shared_wall_of_two_solids_stays():
     np.testing.assert_array_equal(voxelize(found.mesh, 32), expected)
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_thin_part_has_its_volume_however_it_lies(turned):
-    """A sheet of a sixtieth of its size lies between two layers of samples, or not."""
-    sheet = trimesh.creation.box((100, 80, 1.6))
-    if turned:
-        sheet.apply_transform(trimesh.transformations.rotation_matrix(0.7, (1, 2, 3)))
-    else:
-        with pytest.raises(NothingInside):
-            voxelize(sheet, 32, 2)
-    voxel = 2 * enclosing_ball(sheet.vertices)[1] / (RADIUS_FRACTION * 32)
-    volume = voxelize_part(sheet, 32, 2).sum() * voxel**3
-    # Along the grid, one layer of samples is a quarter of a voxel thick.
-    error = 80 * 100 * voxel / 4 if not turned else 0.1 * sheet.volume
-    assert volume == pytest.approx(sheet.volume, abs=error)
-    box = trimesh.creation.box((1, 2, 3))
-    np.testing.assert_array_equal(voxelize_part(box, 16, 2), voxelize(box, 16, 2))
+@pytest.mark.parametrize("axis", [None, (1, 0, 0), (0, 1, 0), (1, 2, 3)])
+@pytest.mark.parametrize("resolution, thickness", [(16, 0.8), (32, 0.5), (32, 1.6)])
+def test_a_thin_plate_weighs_the_same_however_it_lies(resolution, thickness, axis):
+    """A table's top of a hundredth of its size lies between two layers of samples, or in one."""
+    shift = trimesh.transformations.translation_matrix
+    top = trimesh.creation.box((100, 80, thickness), shift((0, 0, 60)))
+    places = [(x, y, 30 - thickness / 2) for x in (-45, 45) for y in (-35, 35)]
+    legs = [trimesh.creation.box((6, 6, 60), shift(place)) for place in places]
+    turn = np.eye(4)
+    if axis:
+        angle = 0.7 if axis == (1, 2, 3) else np.pi / 2
+        turn = trimesh.transformations.rotation_matrix(angle, axis)
+    for mesh in (trimesh.util.concatenate([top, *legs]), top):
+        expected = mesh.volume
+        mesh.apply_transform(turn)
+        voxel = 2 * enclosing_ball(mesh.vertices)[1] / (RADIUS_FRACTION * resolution)
+        found = voxelize_part(mesh, resolution).sum() * voxel**3
+        # Along the grid, by less than the layer that a column stands for; so are the legs.
+        layer = 100 * 80 * voxel / {16: 55, 32: 34}[resolution]
+        assert found == pytest.approx(expected, abs=layer + 0.03 * expected)
 
 
-def test_what_is_flat_or_open_encloses_nothing_at_any_number_of_samples(monkeypatch):
-    sampled = []
-    monkeypatch.setattr(
-        "rotdis.data.voxelize.voxelize",
-        lambda mesh, d, s: sampled.append(s) or voxelize(mesh, d, s),
-    )
-    flat = clean_mesh(trimesh.creation.box((1, 1, 1e-9))).mesh
+@pytest.mark.parametrize("name", ["sphere", "box", "torus", "lamp"])
+def test_a_part_fills_voxels_as_many_samples_say(name):
+    mesh = _lamp() if name == "lamp" else _solid(name)
+    found, expected = voxelize_part(mesh, 16), voxelize(mesh, 16, supersample=20)
+    assert found.dtype == np.float32 and 0 <= found.min() and found.max() <= 1
+    # A sample is a twentieth of a voxel thick, a column stands for a fifty-fifth.
+    assert np.abs(found - expected).max() < 1 / 20 + 1 / 55
+    assert found.sum() == pytest.approx(expected.sum(), rel=0.01)
+
+
+def test_what_overlaps_or_is_hollow_is_filled_as_by_samples():
+    """Winding numbers of two, and of zero within a wall that faces inward."""
+    one, other = trimesh.creation.icosphere(3, 1.0), trimesh.creation.icosphere(3, 0.7)
+    other.apply_translation((0.6, 0.2, 0.1))
+    both = trimesh.util.concatenate([one, other])
+    other.invert()
+    for mesh in (both, trimesh.util.concatenate([one, other])):
+        difference = voxelize_part(mesh, 16) - voxelize(mesh, 16, supersample=8)
+        assert np.abs(difference).mean() < 2e-3
+
+
+def test_what_is_flat_or_open_encloses_nothing():
+    flat = clean_mesh(trimesh.creation.box((1, 1, 1e-4))).mesh
     with pytest.raises(NothingInside):
-        voxelize_part(flat, 8, 2)
-    assert sampled == [2, 4, 8]
+        voxelize_part(flat, 8)
     plane = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]])
     with pytest.raises(NothingInside):
-        voxelize_part(clean_mesh(plane).mesh, 8, 2)
-    assert sampled == [2, 4, 8, 2]
+        voxelize_part(clean_mesh(plane).mesh, 8)
+
+
+def test_an_open_part_is_sampled():
+    box = trimesh.creation.box((1, 1, 1)).subdivide()
+    open_box = clean_mesh(trimesh.Trimesh(box.vertices, box.faces[2:], process=False)).mesh
+    np.testing.assert_array_equal(voxelize_part(open_box, 16), voxelize(open_box, 16, 2))
+    np.testing.assert_array_equal(voxelize_part(open_box, 16, 1), voxelize(open_box, 16, 1))
 
 
 def test_flat_surface_encloses_nothing():
