@@ -9,7 +9,9 @@ from skimage import measure
 
 from rotdis import atomic
 from rotdis.data import normalize
-from rotdis.mesh_files import FORMATS
+from rotdis.mesh_files import FORMATS, encoded
+
+_NEAR_LEVEL = 1e-5
 
 
 def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trimesh.Trimesh:
@@ -33,8 +35,9 @@ def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trime
         )
     if occupancy.max() <= 0.5:
         return trimesh.Trimesh()
-    padded = np.pad(occupancy, 1)
-    # Where voxels are 0.5, corners of a triangle may coincide.
+    padded = np.pad(occupancy, 1).astype(np.float32)
+    # A voxel of the very level would be a corner of many triangles, and the surface not closed.
+    padded[np.abs(padded - 0.5) < _NEAR_LEVEL] = 0.5 + _NEAR_LEVEL
     vertices, faces, _, _ = measure.marching_cubes(padded, 0.5, allow_degenerate=False)
     # Wound the other way round, the faces' normals point outwards. Scaled once it is closed: what
     # trimesh takes for one vertex does not depend on the size.
@@ -56,6 +59,5 @@ def save(mesh: trimesh.Trimesh, path: str | Path) -> bool:
         raise ValueError(f"{path}: name it {', '.join(f'.{name}' for name in FORMATS)}")
     if not len(mesh.faces):
         return False
-    content = mesh.export(file_type=path.suffix[1:].lower())
-    atomic.write(path, content.encode() if isinstance(content, str) else content)
+    atomic.write(path, encoded(mesh, path.suffix[1:].lower()))
     return True

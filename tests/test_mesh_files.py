@@ -69,6 +69,21 @@ def test_an_obj_keeps_polygons_groups_colours_and_materials(tmp_path):
     assert (tmp_path / "out" / "paint.mtl").exists()
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "carriage returns"])
+def test_an_obj_of_any_encoding_is_moved(encoding, tmp_path):
+    text = trimesh.creation.box((1, 2, 3)).export(file_type="obj")
+    text = text[text.index("v ") :]
+    source = tmp_path / "in.obj"
+    if encoding == "carriage returns":
+        source.write_bytes(text.replace("\n", "\r").encode())
+    else:
+        source.write_bytes(text.encode(encoding))
+    mesh_files.write_moved(source, MATRIX, tmp_path / "out.obj")
+    found, expected = (meshes.load_mesh(path).mesh for path in (tmp_path / "out.obj", source))
+    moved = trimesh.transform_points(expected.vertices, MATRIX)
+    assert np.allclose(found.bounds, [moved.min(axis=0), moved.max(axis=0)], atol=1e-5)
+
+
 def test_an_obj_does_not_copy_from_elsewhere(tmp_path):
     (tmp_path / "secret.mtl").write_text("newmtl a\n")
     (tmp_path / "in").mkdir()

@@ -6,6 +6,7 @@ Each finished chunk is a file, so that a preparation that was killed goes on whe
 import collections
 import concurrent.futures
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -92,10 +93,18 @@ def _process_chunk(
                 raise DataError("no voxel is more than half full")
         except ImportError:
             raise  # a package is missing: it is not this object's fault
-        except RotdisError as error:
-            skipped[item.source_id] = str(error)
+        except MemoryError:
+            skipped[item.source_id] = "there is not enough memory for it"
             continue
         except Exception as error:  # whatever a library makes of one odd mesh costs that mesh alone
+            if (reason := _storage_fault(error)) is not None:
+                raise DataError(
+                    f"{item.source_id}: cannot be read ({reason}); what is prepared is kept: mend "
+                    "that and run again"
+                ) from error
+            if isinstance(error, RotdisError):
+                skipped[item.source_id] = str(error)
+                continue
             skipped[item.source_id] = f"{type(error).__name__}: {error}"
             continue
         grids.append(voxelset.pack(grid[None], partial)[0])
@@ -104,6 +113,16 @@ def _process_chunk(
     width = resolution**3 if partial else -(-(resolution**3) // 8)
     packed = np.stack(grids) if grids else np.zeros((0, width), np.uint8)
     return start, Chunk(packed, kept, skipped, dict(quirks))
+
+
+def _storage_fault(error: BaseException | None) -> str | None:
+    """What a disk or network said, where an error comes from one and not from what a file holds."""
+    while error is not None:
+        # A damaged zip leads to places before its begin.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            return error.strerror
+        error = error.__cause__
+    return None
 
 
 def _write_chunk(path: Path, chunk: Chunk) -> None:

@@ -4,8 +4,10 @@ CAD models from the web are rarely closed, often wound at random, and many have 
 once from each side. What can be mended is mended and counted; what cannot raises `MeshError`.
 """
 
+import codecs
 import dataclasses
 import io
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from rotdis.data import winding
+from rotdis.data import ply, winding
 from rotdis.data.off import OffError, read_off
 from rotdis.errors import RotdisError
 
@@ -124,12 +126,33 @@ def read_binvox(data: bytes) -> "trimesh.Trimesh":
     return grid.marching_cubes.apply_transform(grid.transform)
 
 
+def plain_obj(data: bytes) -> bytes:
+    """Returns an OBJ file as trimesh reads it: no byte order mark, no tabs, line feeds."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data  # which trimesh decodes
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data.replace(b"\t", b" ")
+
+
+def _names_other_files(data: bytes) -> bool:
+    buffers = json.loads(data).get("buffers", [])
+    return any(not each.get("uri", "data:").startswith("data:") for each in buffers)
+
+
 def _load_with_trimesh(data: bytes, name: str, file_type: str) -> "trimesh.Trimesh":
     import trimesh
 
     try:
         if file_type == "binvox":
             return read_binvox(data)
+        if file_type == "ply":
+            data = ply.triangulated(data)
+        if file_type == "obj":
+            data = plain_obj(data)
+        if file_type == "gltf" and _names_other_files(data):
+            raise ValueError("it keeps its geometry in files beside it; save it as .glb")
         stream = trimesh.util.wrap_as_stream(data)
         # Without materials, whose pictures would be unpacked.
         scene = trimesh.load_scene(stream, file_type=file_type, process=False, skip_materials=True)

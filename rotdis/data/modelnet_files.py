@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import functools
 import hashlib
 import http.client
 import os
@@ -47,14 +48,20 @@ class _ZipEntry:
 
     def voxels(self, resolution: int, supersample: int):
         try:
-            with zipfile.ZipFile(self.archive) as archive:
-                info = archive.getinfo(self.entry)
-                _check_size(info)
-                data = archive.read(info)
+            archive = _opened(self.archive, self.archive.stat().st_mtime_ns)
+            info = archive.getinfo(self.entry)
+            _check_size(info)
+            data = archive.read(info)
         except Exception as error:  # damaged archives raise nearly anything: zlib.error, LZMAError
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(f"{self.archive}: {self.entry} cannot be read ({reason})") from error
         return _voxelize(data, self.entry, resolution, supersample)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(archive: Path, _modified: int) -> zipfile.ZipFile:
+    """A zip whose directory is read once a process, not once an object."""
+    return zipfile.ZipFile(archive)
 
 
 def _voxelize(source: Path | bytes, name: str, resolution: int, supersample: int):

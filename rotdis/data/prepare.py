@@ -104,8 +104,10 @@ def _prepare(source: Source, config: ml_collections.ConfigDict, directory: Path)
     if not len(kept):
         reason = next(iter(done[0].skipped.items())) if done else ("", "it is empty")
         raise DataError(f"{source.name}: holds no usable object ({reason[0]}: {reason[1]})")
+    packed = np.concatenate([chunk.packed for chunk in done if len(chunk.packed)])
+    done = [dataclasses.replace(chunk, packed=packed[:0]) for chunk in done]  # once is enough
     everything = VoxelSet(
-        packed=np.concatenate([chunk.packed for chunk in done if len(chunk.packed)]),
+        packed=packed,
         label=np.array([source.class_names.index(items[i].class_name) for i in kept], np.int32),
         source_id=tuple(items[i].source_id for i in kept),
         class_names=source.class_names,
@@ -143,13 +145,13 @@ def _describe(source: Source, splits: dict[str, VoxelSet], done: Sequence[Chunk]
     for chunk in done:
         quirks.update(chunk.quirks)
         skipped |= chunk.skipped
-    training = np.concatenate([splits["train"].packed, splits["validation"].packed])
+    training = [*voxelset.digests(splits["train"]), *voxelset.digests(splits["validation"])]
     return {
         "objects": {split: len(data) for split, data in splits.items()},
         "skipped": skipped,
         "quirks": dict(sorted(quirks.items())) | source.notes,
         "duplicates": {
-            "within_training": len(training) - len({row.tobytes() for row in training}),
+            "within_training": len(training) - len(set(training)),
             "test_in_training": int(
                 sum(
                     voxelset.duplicates(splits["test"], splits[split]).sum()
@@ -165,8 +167,8 @@ def _ambiguous(splits: Iterable[VoxelSet]) -> int:
     """Counts the objects whose very voxels occur under another label as well."""
     seen: dict[bytes, list[int]] = {}
     for data in splits:
-        for row, label in zip(data.packed, data.label, strict=True):
-            seen.setdefault(row.tobytes(), []).append(int(label))
+        for digest, label in zip(voxelset.digests(data), data.label, strict=True):
+            seen.setdefault(digest, []).append(int(label))
     return sum(len(labels) for labels in seen.values() if len(set(labels)) > 1)
 
 

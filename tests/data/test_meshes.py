@@ -192,6 +192,27 @@ def test_other_formats_load_through_trimesh(tmp_path, file_type):
         assert str(error).startswith(f"{path}: ")
 
 
+@pytest.mark.parametrize("change", ["tabs", "carriage returns", "byte order mark"])
+def test_an_obj_of_another_systems_lines_is_read(change):
+    box = trimesh.creation.box((1, 2, 3)).export(file_type="obj").encode()
+    box = box[box.index(b"v ") :]  # so that the mark stands before a vertex
+    data = {
+        "tabs": box.replace(b"v ", b"v\t"),
+        "carriage returns": box.replace(b"\n", b"\r"),
+        "byte order mark": b"\xef\xbb\xbf" + box,
+    }[change]
+    assert load_mesh(data, "box.obj").mesh.volume == pytest.approx(6)
+
+
+def test_a_gltf_of_several_files_is_refused_with_advice(tmp_path):
+    box = trimesh.Scene(trimesh.creation.box((1, 2, 3)))
+    files = box.export(file_type="gltf")
+    with pytest.raises(MeshError, match="files beside it; save it as .glb"):
+        load_mesh(files["model.gltf"], "box.gltf")
+    merged = trimesh.exchange.gltf.export_gltf(box, embed_buffers=True)["model.gltf"]
+    assert load_mesh(merged, "box.gltf").mesh.volume == pytest.approx(6)
+
+
 def test_unreadable_and_unknown_files_are_mesh_errors(tmp_path):
     with pytest.raises(MeshError, match="No such file"):
         load_mesh(tmp_path / "missing.off")

@@ -9,6 +9,7 @@ import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,38 @@ def test_bad_meshes_are_skipped_counted_and_listed(tmp_path):
     assert set(data.info["skipped"]) == {f"bed/train/bed_000{i}.off" for i in (7, 8, 9)}
     assert "bed/test/bed_0010.off" in data.test.source_id
     assert data.info["objects"]["test"] == 5
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_a_disk_that_fails_is_not_called_a_bad_mesh(tmp_path, monkeypatch, kind):
+    """What failed for once would be missing for ever: the data are not prepared a second time."""
+    write = write_zip if kind == "zip" else write_folder
+    config = data_config(write(tmp_path / f"ModelNet10.{kind}", modelnet_files()), tmp_path)
+    config.workers = 1
+
+    def fail(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((zipfile.ZipFile, "read") if kind == "zip" else (Path, "read_bytes")), fail)
+        with pytest.raises(
+            DataError, match=r"bed/train.*cannot be read \(Input/output error\); what"
+        ):
+            prepare(config)
+    data = prepare(config)
+    assert not data.info["skipped"] and sum(data.info["objects"].values()) == len(modelnet_files())
+
+
+def test_a_zips_directory_is_read_once(tmp_path, monkeypatch):
+    source = open_zip(write_zip(tmp_path / "ModelNet10.zip", modelnet_files()))
+    opened = []
+    original = zipfile.ZipFile
+    monkeypatch.setattr(
+        files_module.zipfile, "ZipFile", lambda path: opened.append(path) or original(path)
+    )
+    files_module._opened.cache_clear()
+    assert len(_grids(source)) > 5
+    assert len(opened) == 1
 
 
 def test_a_source_without_any_usable_object_is_an_error(tmp_path):
