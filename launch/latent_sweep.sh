@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The headline figure: reconstruction error over the latent size, for the mixture, the search, and
-# the plain VAE on rotated and on aligned objects. Run again it goes on where it stopped; finished
-# runs are not repeated. Arguments go to rotdis:
+# the plain VAE on rotated and on aligned objects. Run again it goes on where it stopped; runs that
+# were finished with the same arguments are not repeated. Arguments go to rotdis:
 #
 #     [WORKDIR=runs/latent_sweep] [SEEDS="0 1"] [CELLS="none,vae,16,0 so3,mixture,16,0"] \
 #         bash launch/latent_sweep.sh [--config.data.source=PATH ...]
@@ -37,9 +37,11 @@ all_cells() {
 
 install mesh test
 for cell in ${CELLS:-$(all_cells)}; do
-    "$venv_python" -c 'import sys; from rotdis import run_folder
-sys.exit(not run_folder.is_finished(sys.argv[1]))' "$workdir/$cell" && continue
+    # With other arguments a finished run is the program's to go on with, or to refuse.
+    finished=$workdir/$cell/.finished_with
+    [[ -e "$finished" && "$(cat "$finished")" == "$*" ]] && continue
     "$venv_python" -m rotdis.main --config="configs/latent_sweep.py:$cell" \
         --workdir="$workdir/$cell" "$@"
+    printf '%s' "$*" >"$finished"
 done
 "$venv_python" -m rotdis.sweep "$workdir"

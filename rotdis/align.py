@@ -45,7 +45,8 @@ def align(
     Into `output`: every mesh under its own path below the input's folder; `poses.json`, a list with
     a row for each: `file`; `pose`, 4x4, rigid, row by row, which maps the points of the original
     (columns x, y, z, 1) to those of the aligned mesh; `aligned`, the file written; `group`, a
-    number: meshes of one group share a frame, and between groups there is none; `agreement`, the
+    number: meshes of one group share a frame, and between groups there is none (by "folder" each
+    folder is one group); `agreement`, the
     mean IoU of the aligned voxels with those of its most similar meshes (null if it has none; where
     it is low, it is like none, and its turn is arbitrary); and
     `turned_deg`, by how much this differs from what the model alone says; `overview.png`, the first
@@ -82,7 +83,7 @@ def align(
     folders = [Path(names[one.index]).parent.as_posix() for one in found]
     titles, places = np.unique(folders, return_inverse=True)
     kinds = places if by == "folder" else np.zeros(len(found), int)
-    turns, group, agreement = _common_frames(voxels, alone, kinds)
+    turns, group, agreement = _common_frames(voxels, alone, kinds, joined=by == "folder")
     rows = []
     with Progress(len(found), label="write", unit="file") as progress:
         for number, one in enumerate(found):
@@ -156,6 +157,7 @@ def _common_frames(
     voxels: UInt8[np.ndarray, "n d d d"],
     alone: Float[np.ndarray, "n 3 3"],
     kinds: Int[np.ndarray, " n"],
+    joined: bool,
 ) -> tuple[Float[np.ndarray, "n 3 3"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Returns each object's turn, the number of its group, and its agreement with its like."""
     turns, group = alone.copy(), np.zeros(len(alone), int)
@@ -165,10 +167,11 @@ def _common_frames(
         first = 0
         for done, label in enumerate(labels):
             members = np.flatnonzero(kinds == label)
-            result = synchronize.synchronize(voxels[members], alone[members])
+            chosen = voxels[members] if len(labels) > 1 else voxels  # which may be gigabytes
+            result = synchronize.synchronize(chosen, alone[members], joined=joined)
             turns[members], group[members] = result.rotations, first + result.component
             first = group[members].max() + 1
-            agreement[members] = synchronize.agreement(voxels[members], result)
+            agreement[members] = synchronize.agreement(chosen, result)
             progress.update(done + 1)
     return turns, group, agreement
 

@@ -93,7 +93,9 @@ def base_config() -> ml_collections.ConfigDict:
     # more often right.
     config.frames.synchronize_at = (0.26, 0.55)
     config.frames.neighbours = 20  # each object is compared with so many
-    config.frames.capacity = 4096  # at most so many training objects get a target
+    # At most so many training objects get a target (and are stretched); of more, every second or
+    # third does, and the frame term weighs as much less. Memory grows with its square.
+    config.frames.capacity = 4096
     # Objects that have one are stretched along its axes, in training, by factors whose logarithms
     # are up to this.
     config.frames.stretch = 0.0

@@ -19,6 +19,21 @@ _SEEDS = 2**31 - 2  # they and the two after them are 32-bit numbers on the devi
 _LARGEST_FLOAT = 2**128 - 2**104
 _LARGEST_BELOW_ONE = 1 - 2**-24
 _MAX_RESOLUTION = 512  # a grid of 0.5 GB; the networks' sizes grow with it as well
+_LARGEST_SIZE = 2**31
+_SIZES = (  # of arrays on the device
+    "frames.capacity",
+    "frames.neighbours",
+    "model.latent_size",
+    "model.width",
+    "pose.frame_width",
+    "pose.second_width",
+    "pose.width",
+    "search.refined",
+    "search.restarts",
+    "train.batch_size",
+    "train.steps_per_call",
+    "eval.batch_size",
+)
 _AT_LEAST_ZERO = (
     "seed",
     "data.seed",
@@ -172,6 +187,8 @@ def _check_value(key: str, value: object, default: object) -> None:
         raise ConfigError(f"config.{key}: is {value}, but must be at most {_MAX_RESOLUTION}")
     if isinstance(value, int) and abs(value) >= _LARGEST:
         raise ConfigError(f"config.{key}: is 2^{value.bit_length()} or so, but must be below 2^63")
+    if key in _SIZES and value >= _LARGEST_SIZE:
+        raise ConfigError(f"config.{key}: is {value}, but must be below 2^31")
 
 
 def _require(condition: bool, key: str, value: object, allowed: str) -> None:

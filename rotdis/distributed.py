@@ -10,7 +10,10 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
+import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -67,24 +70,71 @@ def initialize(coordinator: str | None, processes: int, process_id: int | None) 
             f"--process_id: is {process_id}, but must be from 0 to {processes - 1}, "
             f"as --processes={processes}"
         )
-    if coordinator is not None and not coordinator.rpartition(":")[2].isdigit():
-        raise UsageError(f"--coordinator: is {coordinator!r}, but must be HOST:PORT")
+    if coordinator is not None:
+        _check_address(coordinator, process_id)
+    where = f"--coordinator={coordinator}" if coordinator else "--processes=0"
+    failed = f"{where}: the processes did not find each other ({{}}); start all of them, within "
+    failed += f"{_START / 60:.0f} minutes, with the same address of process 0"
     # Its handler would take SIGTERM from ours, which serves Ctrl-C and a second signal as well.
     jax.config.update("jax_enable_preemption_service", False)
     try:
-        jax.distributed.initialize(
-            coordinator,
-            processes or None,
-            process_id,
-            initialization_timeout=_START,
-            heartbeat_timeout_seconds=_HEARTBEAT,
-        )
+        with _impatient(failed.format("one of them is missing")):
+            jax.distributed.initialize(
+                coordinator,
+                processes or None,
+                process_id,
+                initialization_timeout=_START + 60,
+                heartbeat_timeout_seconds=_HEARTBEAT,
+            )
     except (RuntimeError, ValueError) as error:
-        where = f"--coordinator={coordinator}" if coordinator else "--processes=0"
+        raise DistributedError(failed.format(_reason(error))) from error
+
+
+def _check_address(coordinator: str, process_id: int) -> None:
+    """Raises for an address that JAX would abort the process for."""
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise UsageError(
+            f"--coordinator: is {coordinator!r}, but must be HOST:PORT, the port from 1 to 65535"
+        )
+    try:
+        if process_id == 0:
+            socket.create_server(("", int(port))).close()
+        else:
+            socket.getaddrinfo(host.strip("[]"), int(port))
+    except OSError as error:
+        what = "cannot listen there" if process_id == 0 else "there is no such host"
         raise DistributedError(
-            f"{where}: the processes did not find each other ({_reason(error)}); start all of "
-            "them, within five minutes, with the same address of process 0"
+            f"--coordinator={coordinator}: {what} ({error.strerror}); give all processes another"
         ) from error
+
+
+@contextlib.contextmanager
+def _impatient(message: str) -> Iterator[None]:
+    """Ends this process with a message where the block takes longer than all may take to start.
+
+    JAX would abort it then, with a trace of its own, and until then no signal reaches Python.
+    """
+
+    def leave() -> None:
+        print(f"rotdis: {message}", file=sys.__stderr__, flush=True)
+        os._exit(1)
+
+    timer = threading.Timer(_START, leave)
+    timer.daemon = True
+    own = threading.current_thread() is threading.main_thread()
+    before = {
+        number: signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if own
+    }
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_alone() -> bool:

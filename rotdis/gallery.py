@@ -11,11 +11,14 @@ from rotdis import atomic, generate, surfaces
 from rotdis.data import furniture, normalize
 from rotdis.errors import RotdisError
 from rotdis.inference import Model
-from rotdis.mesh_files import find_meshes
+from rotdis.mesh_files import FORMATS, find_meshes
 from rotdis.pictures import contact_sheet, draw
 from rotdis.render import CANONICAL_COLOR, INPUT_COLOR, RECONSTRUCTION_COLOR
 
 _SAMPLES, _STEPS = 8, 8
+# What is written, as patterns.
+_PICTURES = ("samples.png", "interpolation.png", "sweep.png")
+_MESHES = ("sample_[0-9]", "interpolation[0-9]_*_to_*_[0-9]", "sweep_*_about_z_[0-9][0-9][0-9]")
 _PAIRS = 3  # interpolations shown
 _NAME = 80  # bytes of an object's name
 _SIZE = 112  # of one object's picture, in pixels
@@ -63,9 +66,11 @@ def write_gallery(
     """
     objects = example_objects(model.resolution) if objects is None else objects
     if len(objects) < 2:
-        raise RotdisError(f"an interpolation needs two objects; given: {', '.join(objects)}")
+        given = ", ".join(objects) or "none"
+        raise RotdisError(f"an interpolation needs two objects; given: {given}")
     output = Path(output)
     atomic.make_folder(output)
+    _remove_earlier(output)
     pages = {"samples": _samples(model, seed), "interpolation": _interpolation(model, objects)}
     if model.config.pose.method == "none":
         print('no sweep: a model with pose.method "none" turns nothing')
@@ -79,7 +84,6 @@ def write_gallery(
             if surfaces.save(surfaces.surface(volume), path):
                 written += 1
             else:
-                path.unlink(missing_ok=True)  # one of an earlier call
                 empty.append(name)
     unused = list(objects)[2 * min(_PAIRS, len(objects) // 2) :]
     if unused:
@@ -90,6 +94,14 @@ def write_gallery(
     if empty:
         print(f"without a surface, no voxel being above 0.5: {', '.join(empty)}")
     print(f"generated: {', '.join(f'{title}.png' for title in pages)}, {written} meshes: {output}")
+
+
+def _remove_earlier(output: Path) -> None:
+    """Removes what an earlier call wrote, perhaps of other objects or in another format."""
+    patterns = [f"meshes/{name}.{suffix}" for name in _MESHES for suffix in FORMATS]
+    for pattern in (*_PICTURES, *patterns):
+        for path in output.glob(pattern):
+            path.unlink()
 
 
 def example_objects(resolution: int) -> Objects:
@@ -113,8 +125,10 @@ def load_objects(source: str | Path, resolution: int, output: str | Path | None 
         DataError: there is no such file or folder, or no mesh in it.
     """
     objects: Objects = {}
-    for path in find_meshes(source, output):
+    paths = find_meshes(source, output)
+    for done, path in enumerate(paths):
         if len(objects) == 2 * _PAIRS:
+            print(f"shown are the first {len(objects)} meshes; {len(paths) - done} are not read")
             break
         try:
             grid = normalize.normalize(path, resolution)

@@ -8,6 +8,8 @@ python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config
 import contextlib
 import difflib
 import errno
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -15,7 +17,7 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from rotdis import __version__, config_file, interrupt, usage
+from rotdis import __version__, config_file, extras, interrupt, usage
 from rotdis.errors import RotdisError, UsageError
 
 # In the order of `--help`. What a mode does is in `rotdis.commands`.
@@ -29,17 +31,6 @@ _MODES = {
     "generate": "sample, interpolate and turn shapes: pictures and meshes",
     "explore": "open a local page on which objects can be turned and reshaped",
     "export": "write the best checkpoint of W as one small file",
-}
-
-# Packages that only some modes and sources need, and the extra that brings each.
-_EXTRAS = {
-    "igl": "mesh",
-    "trimesh": "mesh",
-    "importlib_resources": "tfdata",
-    "tensorflow": "tfdata",
-    "tensorflow_datasets": "tfdata",
-    "websockets": "explore",
-    "wandb": "wandb",
 }
 
 # What a disk may say of what is read or written, whatever the mode.
@@ -203,6 +194,10 @@ def main() -> None:
     try:
         with _explained():
             _run(_parse(sys.argv))
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, as `head`, wants no more of it
+        sys.stdout = open(os.devnull, "w")
+        sys.exit(128 + signal.SIGPIPE)
     except (RotdisError, interrupt.Stopped) as error:
         print(f"rotdis: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
@@ -210,15 +205,18 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Says of a missing package and of a disk's errors what to do."""
+    """Says of a missing package, of a disk's errors and of too little memory what to do."""
     try:
         yield
     except ImportError as error:
-        package = (error.name or "").split(".")[0]
-        if package not in _EXTRAS:
+        raise extras.missing(error) from error
+    except (MemoryError, RuntimeError) as error:  # of the host; of a device, as JAX reports it
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise RotdisError(
-            f"this needs {package}, which is not installed: pip install -e '.[{_EXTRAS[package]}]'"
+            f"memory runs out ({' '.join(str(error).split())[:120] or 'of the host'}); lower "
+            "config.train.batch_size, config.eval.batch_size, the widths (config.model, "
+            "config.pose) or config.frames.capacity; what is saved is kept"
         ) from error
     except OSError as error:
         if error.errno not in _DISK:

@@ -172,7 +172,10 @@ def _frame_terms(
     frames: Float[Array, "b 3 3"],
     config: ml_collections.ConfigDict,
 ) -> Metrics:
-    """Returns the negative log-likelihood of the frames that are known, and how many are met."""
+    """Returns the negative log-likelihood of the frames that are known, and how many are met.
+
+    Both are means over all objects, of which those without a known frame count as 0.
+    """
     known = jnp.tile(jnp.any(frames != 0, axis=(-2, -1)), 2)
     wanted = _product(turns, frames).reshape(-1, 3, 3)
 

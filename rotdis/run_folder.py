@@ -67,22 +67,34 @@ def is_finished(workdir: str | Path) -> bool:
     """
     if not (Path(workdir) / "metrics.json").exists():
         return False
-    return max(checkpoints(workdir), default=0) >= load_config(workdir).train.steps
+    steps = load_config(workdir).train.steps
+    # Trained on and stopped, a run still has the metrics of before. Those of a version that did not
+    # note the step count as the last one's.
+    evaluated = _read_note(workdir).get("run", {}).get("step", steps)
+    return min(max(checkpoints(workdir), default=0), evaluated) >= steps
 
 
 def note_evaluation(folder: str | Path, config: ml_collections.ConfigDict) -> None:
     """Notes beside `metrics.json` of which views of which data it is: they need not be the run's.
+
+    In a run's own folder also how many steps had been done.
 
     Raises:
         OSError: the note cannot be written.
     """
     data = {key: value for key, value in config.data.items() if key not in _PLACES}
     note = {"data": data, "eval": {"seed": config.eval.seed}}
+    if holds_checkpoint(folder):
+        note["run"] = {"step": max(checkpoints(folder))}
     atomic.write(Path(folder) / _EVALUATED, (json.dumps(note, indent=1) + "\n").encode())
 
 
 def evaluated_on(folder: str | Path) -> dict[str, dict]:
     """Returns section -> field -> value of what was noted; nothing by a version that did not."""
+    return {name: fields for name, fields in _read_note(folder).items() if name in ("data", "eval")}
+
+
+def _read_note(folder: str | Path) -> dict[str, dict]:
     try:
         note = json.loads((Path(folder) / _EVALUATED).read_text())
         return {section: dict(fields) for section, fields in note.items()}
@@ -297,4 +309,5 @@ def _lookup(config: ml_collections.ConfigDict, key: str) -> object:
         config = config.get(part, "absent")
         if config == "absent":
             break
-    return config
+    # A configuration made from JSON has lists.
+    return tuple(config) if isinstance(config, list) else config

@@ -134,7 +134,11 @@ def apply_gradients(
     params = optax.apply_updates(state.params, updates)
     # The average would remember the random start for long: its horizon grows with the steps done.
     decay = jnp.minimum(config.train.ema_decay, (1 + state.step) / (10 + state.step))
-    ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
+    average = optax.incremental_update(params, state.ema_params, 1 - decay)
+    # What is held stays to the last bit; an average of equals is off by rounding.
+    ema_params = jax.tree.map(
+        lambda new, old, mean: jnp.where(new == old, old, mean), params, state.ema_params, average
+    )
     metrics = {
         "gradient_norm": optax.global_norm(gradients),
         "learning_rate": jnp.asarray(learning_rate_schedule(config)(state.step)),

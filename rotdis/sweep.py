@@ -125,6 +125,12 @@ def _row(run: Path) -> Row:
 
 def _seconds_per_object(runs: list[Path]) -> list[float]:
     models = [inference.load_run(run) for run in runs]
+    for run, model in zip(runs, models, strict=True):
+        if model.resolution != models[0].resolution:
+            raise RotdisError(
+                f"{run}: is of {model.resolution}^3 voxels, {runs[0].name} of "
+                f"{models[0].resolution}^3; runs of a sweep have one resolution: move it away"
+            )
     objects = np.random.default_rng(0).random((_ENCODED, *(models[0].resolution,) * 3), np.float32)
     objects = np.where(objects > 0.9, np.float32(1), np.float32(0))
     functions = {

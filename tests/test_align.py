@@ -118,14 +118,17 @@ def test_the_model_sees_what_it_was_trained_on_and_objects_are_compared_finer(
     monkeypatch.setattr(
         align,
         "_common_frames",
-        lambda voxels, *rest: compared.append(voxels) or common(voxels, *rest),
+        lambda voxels, *rest, **options: (
+            compared.append(voxels) or common(voxels, *rest, **options)
+        ),
     )
     model = _Model()
     model.resolution = resolution
     align.align(model, folder[0] / "b.ply", tmp_path / "out")
     (seen,), (fine,) = model.seen, compared
     expected = normalize.normalize(folder[0] / "b.ply", resolution)
-    assert np.allclose(seen[0], expected, atol=1e-6)
+    # Both are measured, by other columns through the mesh.
+    assert np.abs(seen[0] - expected).max() < 0.05 and np.abs(seen[0] - expected).mean() < 1e-3
     assert fine.shape == (1, 64, 64, 64)
 
 

@@ -1,9 +1,11 @@
 """Laws of several processes that train together, on two small ones over loopback."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,47 @@ print("not reached", file=sys.__stdout__, flush=True)
     assert "not reached" not in one[1] + two[1]
 
 
+@pytest.mark.parametrize("process_id", [0, 1])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_process_whose_partner_does_not_come_says_so(process_id, stopped):
+    """Where JAX aborts the process, with a trace of its own, and serves no signal until then."""
+    code = f"""
+import sys
+from rotdis import distributed
+distributed._START = {60 if stopped else 3}
+print("here", flush=True)
+distributed.initialize(sys.argv[1], 2, {process_id})
+"""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, f"127.0.0.1:{port}"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "here\n"
+        if stopped:
+            time.sleep(2)
+            process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[1]
+    if stopped:
+        assert process.returncode == -signal.SIGTERM
+    else:
+        assert process.returncode == 1
+        assert said.splitlines()[-1].startswith(
+            f"rotdis: --coordinator=127.0.0.1:{port}: the processes did not find each other"
+        )
+
+
+def test_an_address_that_is_taken_or_none_is_named():
+    with socket.create_server(("", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(distributed.DistributedError, match="cannot listen there .Address alre"):
+            distributed.initialize(address, 2, 0)
+    with pytest.raises(distributed.DistributedError, match="there is no such host"):
+        distributed.initialize("no.such.host.invalid:1234", 2, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -111,6 +154,7 @@ print("not reached", file=sys.__stdout__, flush=True)
         (("host:1", 2, None), "--processes=2: say where process 0 listens"),
         (("host:1", 2, 2), "--process_id: is 2, but must be from 0 to 1"),
         (("host", 2, 0), "--coordinator: is 'host', but must be HOST:PORT"),
+        (("host:99999", 2, 0), "--coordinator: is 'host:99999', but must be HOST:PORT, the port"),
         (("host:1", 1, 0), "go with --processes=N"),
         ((None, 0, 1), "go with --processes=N"),
     ],

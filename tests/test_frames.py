@@ -80,6 +80,45 @@ def test_objects_that_are_alike_get_frames_in_which_they_stand_alike(run, monkey
     assert np.allclose(common, common[0], atol=1e-5)
 
 
+def test_frames_are_the_averages_straight_and_hold_objects_where_they_are(run, monkeypatch):
+    config, split, state = run
+    config = config.copy_and_resolve_references()
+    config.loss.tilt_weight = 1.0
+    other = step.init_state(rotation_vae.create(config), _with_seed(config, 9))
+    mixed = state.replace(ema_params=other.params)
+    asked = {}
+    solve = frames.solve.solve
+
+    def solving(*arguments, **options):
+        asked.update(options)
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr(frames.solve, "solve", solving)
+    synchronizer = frames.Synchronizer(config, split, train.make_mesh(config.train.batch_size))
+    found = np.asarray(synchronizer(mixed).frames)
+    assert asked["inertia"] > 0
+    chosen = np.arange(0, len(split), 2)
+    own, _ = frames.canonical_forms(config, other.params, split, chosen, 0)
+    relative = np.einsum("nji,njk->nik", own, found[: len(own)])
+    nearest = np.einsum("nij,gij->ng", relative, so3.cube_group()).max(1)
+    assert np.allclose(nearest, 3, atol=1e-3)
+    tilted = config.copy_and_resolve_references()
+    tilted.loss.tilt_weight = 0.0
+    before, _ = frames.canonical_forms(tilted, other.params, split, chosen, 0)
+    voxels = jnp.asarray(split.voxels(chosen))
+    tilts = [
+        jax.vmap(losses.tilt)(rotation_vae.canonicalize(voxels, jnp.asarray(each)))
+        for each in (own, before)
+    ]
+    assert jnp.mean(tilts[0]) < 0.9 * jnp.mean(tilts[1])
+
+
+def _with_seed(config, seed):
+    config = config.copy_and_resolve_references()
+    config.seed = seed
+    return config
+
+
 def test_a_step_uses_the_frames_of_the_very_objects_that_it_sees(run, monkeypatch):
     def objective(params, model, config, x, keys, frames, alike, axis):
         nothing = sum(0 * jnp.sum(leaf) for leaf in jax.tree.leaves(params))

@@ -77,6 +77,16 @@ def test_of_a_shape_that_is_empty_now_no_mesh_of_before_is_left(tmp_path):
     assert not stale.exists() and stale.with_name("sample_7.ply").exists()
 
 
+def test_nothing_of_an_earlier_call_stays_beside_the_new(tmp_path):
+    gallery.write_gallery(_Model(), tmp_path, _objects("a", "b"))
+    before = set(tmp_path.rglob("*"))
+    (tmp_path / "meshes" / "mine.ply").touch()
+    gallery.write_gallery(_Model("none"), tmp_path, _objects("c", "d"), mesh_format="obj")
+    left = {path.name for path in before if path.is_file() and path.exists()}
+    assert left == {"samples.png", "interpolation.png"}
+    assert (tmp_path / "meshes" / "mine.ply").exists()
+
+
 def test_a_model_without_a_pose_has_no_sweep(tmp_path, capsys):
     gallery.write_gallery(_Model("none"), tmp_path, _objects("a", "b"))
     assert not (tmp_path / "sweep.png").exists()
@@ -99,6 +109,13 @@ def test_meshes_of_like_names_are_all_kept_and_broken_ones_skipped(tmp_path, cap
     assert len(objects) == 4 and all(grid.shape == (16,) * 3 for grid in objects.values())
     with pytest.raises(DataError, match="nothing"):
         gallery.load_objects(tmp_path / "nothing", 16)
+
+
+def test_meshes_that_are_not_shown_are_said(tmp_path, capsys):
+    for number in range(8):
+        trimesh.creation.box((1, 2, 3)).export(tmp_path / f"{number}.obj")
+    assert len(gallery.load_objects(tmp_path, 16)) == 6
+    assert "the first 6 meshes; 2 are not read" in capsys.readouterr().out
 
 
 def test_meshes_of_long_names_can_be_written(tmp_path):

@@ -17,8 +17,9 @@ from tiny import tiny_config
 
 import rotdis
 from configs.smoke import get_config
-from rotdis import usage
+from rotdis import main, usage
 from rotdis.config import describe
+from rotdis.errors import RotdisError
 from rotdis.metric_writer import read_scalars
 from rotdis.run_folder import load_config
 
@@ -230,6 +231,25 @@ def test_help_is_a_page_and_asking_for_it_is_no_failure():
     assert len(result.stdout.splitlines()) < 85 and not result.stderr
     assert "only_check_args" in _run("--helpfull").stdout  # absl's own
     assert _run("--version").stdout == f"rotdis {rotdis.__version__}\n"
+
+
+def test_output_that_nobody_reads_on_is_no_error():
+    with subprocess.Popen(
+        _command("--help"), cwd=ROOT, env=_environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of it")])
+def test_too_little_memory_is_explained(error):
+    with pytest.raises(RotdisError, match="memory runs out .*; lower config.train.batch_size"):
+        with main._explained():
+            raise error
+    with pytest.raises(RuntimeError, match="of ours"), main._explained():
+        raise RuntimeError("a defect of ours")
 
 
 def test_a_signal_outside_of_training_ends_the_command_in_one_line_too(tmp_path):

@@ -54,6 +54,14 @@ def test_a_run_is_finished_once_it_was_evaluated_after_all_its_steps(tmp_path):
     assert not run_folder.is_finished(tmp_path)
     (tmp_path / "checkpoints" / str(config.train.steps)).mkdir()
     assert run_folder.is_finished(tmp_path)
+    run_folder.note_evaluation(tmp_path, config)
+    assert run_folder.is_finished(tmp_path)
+    config.train.steps += 5
+    run_folder.save_config(tmp_path, config)
+    (tmp_path / "checkpoints" / str(config.train.steps)).mkdir()
+    assert not run_folder.is_finished(tmp_path)  # trained on, but not evaluated again
+    run_folder.note_evaluation(tmp_path, config)
+    assert run_folder.is_finished(tmp_path)
     (tmp_path / "metrics.json").unlink()
     assert not run_folder.is_finished(tmp_path)
 

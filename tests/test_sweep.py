@@ -1,5 +1,6 @@
 """Laws of the sweep: its cells, what it reads of finished runs, and the share of the gap."""
 
+import collections
 import csv
 import json
 import shutil
@@ -83,6 +84,14 @@ def test_encoding_is_timed_on_the_restored_model(tmp_path):
     checkpoints.close()
     (seconds,) = sweep._seconds_per_object([tmp_path])
     assert 0 < seconds < 10
+
+
+def test_runs_of_different_resolutions_are_not_compared(tmp_path, monkeypatch):
+    model = collections.namedtuple("Model", "resolution")
+    runs = [tmp_path / "16", tmp_path / "32"]
+    monkeypatch.setattr(sweep.inference, "load_run", lambda run: model(int(run.name)))
+    with pytest.raises(RotdisError, match="32: is of 32.3 voxels, 16 of 16.3; .* move it away"):
+        sweep._seconds_per_object(runs)
 
 
 def test_a_gap_without_its_references_is_unknown():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from absl import app, flags
 
-from rotdis import config_file
+from rotdis import config_file, extras
 from rotdis.errors import RotdisError
 
 FLAGS = flags.FLAGS
@@ -28,6 +28,9 @@ def run(name: str, main: Callable[[], None]) -> None:
 
     try:
         app.run(without_arguments)
-    except (RotdisError, OSError) as error:
+    except (RotdisError, OSError, ImportError) as error:
+        error = extras.missing(error) if isinstance(error, ImportError) else error
+        if isinstance(error, ImportError):
+            raise
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_status", 1))

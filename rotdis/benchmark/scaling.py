@@ -16,7 +16,6 @@ import ml_collections
 import numpy as np
 from absl import flags
 from ml_collections import config_flags
-from tabulate import tabulate
 
 from rotdis import objective, step
 from rotdis.benchmark import command, flops
@@ -159,6 +158,8 @@ def main() -> None:
     Raises:
         ConfigError: the configuration is wrong, also at one of `RESOLUTIONS`, or searches poses.
     """
+    from tabulate import tabulate  # of the extra `benchmark`
+
     from rotdis.config import base_config
 
     config = FLAGS.config or base_config()

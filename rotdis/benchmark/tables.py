@@ -1,7 +1,5 @@
 """What the benchmark measured, as text."""
 
-from tabulate import tabulate
-
 from rotdis.benchmark.encoding import PLAIN
 from rotdis.benchmark.machine import Machine
 from rotdis.benchmark.rotation import PASSES, Row
@@ -102,4 +100,6 @@ def of_encoding(seconds: dict[str, float]) -> str:
 
 def _table(lines: list[list[str | None]], headings: list[str]) -> str:
     align = ["left"] + ["right"] * (len(headings) - 1)
+    from tabulate import tabulate  # of the extra `benchmark`
+
     return tabulate(lines, headings, disable_numparse=True, colalign=align, missingval="-")

@@ -71,10 +71,12 @@ def make_batches(
     mine = slice(process_index * local, (process_index + 1) * local)
 
     def indices():
-        # On the host: on the training's device it would queue behind the steps.
-        with jax.default_device(host):
-            for step in range(start_step, start_step + num_steps):
-                yield np.asarray(batch_indices(seed, step, len(label), batch_size))[mine]
+        for step in range(start_step, start_step + num_steps):
+            # On the host: on the training's device it would queue behind the steps. The choice is
+            # a thread's own, and tf.data goes on with a generator in any of its threads.
+            with jax.default_device(host):
+                batch = np.asarray(batch_indices(seed, step, len(label), batch_size))
+            yield batch[mine]
 
     options = tf.data.Options()
     options.deterministic = True

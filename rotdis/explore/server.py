@@ -114,9 +114,10 @@ async def serve(explorer: Explorer, host: str, port: int, ready: Callable[[str],
             compression=None,
             logger=logger,
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name may be none at all
+        reason = getattr(error, "strerror", None) or error
         raise RotdisError(
-            f"--host={host} --port={port}: cannot listen there ({error.strerror or error}); try "
+            f"--host={host} --port={port}: cannot listen there ({reason}); try "
             "another port, or 0 for any"
         ) from error
     async with listening:

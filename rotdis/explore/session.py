@@ -172,13 +172,15 @@ class Session:
         if "canonical" in parts and "canonical" in volumes:
             volumes["canonical"] = self.shown.canonical()
         chosen = [part for part in PARTS if part in parts and part in volumes]
+        if not chosen:
+            raise ValueError(f"there is no {' or '.join(parts) or 'part'} to export now")
         scene = trimesh.Scene()
         for index, part in enumerate(chosen):
             mesh = surfaces.surface(volumes[part])
             if len(mesh.faces):
                 if file_format == "glb":
                     material = trimesh.visual.material.PBRMaterial(
-                        name=part, baseColorFactor=(*COLORS[part], 1.0), metallicFactor=0.0
+                        name=part, baseColorFactor=_linear(COLORS[part]), metallicFactor=0.0
                     )
                     mesh.visual = trimesh.visual.TextureVisuals(material=material)
                 mesh.apply_translation([_SPACING * index, 0, 0])
@@ -217,3 +219,9 @@ def _hypotheses(code: Code) -> tuple[Hypothesis, ...]:
     return tuple(
         Hypothesis(float(weights[i]), _degrees(rotations[i], code.rotation[0])) for i in heaviest
     )
+
+
+def _linear(color: Sequence[float]) -> tuple[float, ...]:
+    """Returns an sRGB colour as glTF has it, linear and opaque (IEC 61966-2-1)."""
+    linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color)
+    return (*linear, 1.0)

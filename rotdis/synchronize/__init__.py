@@ -49,15 +49,21 @@ class Synchronized(NamedTuple):
 
 
 def synchronize(
-    voxels: np.ndarray, rotations: Float[np.ndarray, "n 3 3"], *, neighbours: int = NEIGHBOURS
+    voxels: np.ndarray,
+    rotations: Float[np.ndarray, "n 3 3"],
+    *,
+    neighbours: int = NEIGHBOURS,
+    joined: bool = False,
 ) -> Synchronized:
     """Finds a common frame of objects.
 
     Args:
         voxels: normalized objects (N, D, D, D) as they came, D a multiple of 16; occupancy in
-            [0, 1], or 0 to 255.
+            [0, 1], or uint8 from 0 to 255.
         rotations: what turns each into its own canonical frame, R^T for an inferred R.
         neighbours: k, with how many similar objects each is compared.
+        joined: whether all are of one kind and get one frame, even those that are more like others
+            than k of their own copies (`pairs.nearest`).
 
     Returns:
         The frame is the one in which most objects already were: of one object, or of objects that
@@ -72,14 +78,14 @@ def synchronize(
     far, near = (fields_.distance_fields(coarse, decay) for decay in (_FAR, _NEAR))
     solids = fields_.solids(coarse)
     forms = fields_.turned(far, before)
-    maybe = nearest([of_volumes(forms)], neighbours).edges
+    maybe = nearest([of_volumes(forms)], neighbours, joined=joined).edges
     turns = tree.first_turns(forms, maybe) @ before
     faces = straight.Faces(voxels)
     for _ in range(_ROUNDS):
         upright = faces.straightened(turns)
         forms = fields_.turned(voxels, upright)
         descriptions = surface.describe(forms, _CELLS) + views.describe(forms, _PICTURE_CELLS)
-        pairs = nearest(descriptions, neighbours)
+        pairs = nearest(descriptions, neighbours, joined=joined)
         chosen, component = solve.solve(len(turns), *pairs)
         weights = _weights(pairs, chosen)
         turns = refine.refine(near, solids, so3.cube_group()[chosen] @ upright, weights)
@@ -128,7 +134,8 @@ def agreement(voxels: np.ndarray, synchronized: Synchronized) -> Float[np.ndarra
         voxels: what was synchronized.
         synchronized: the result.
     """
-    occupied = fields_.turned(_as_bytes(voxels), synchronized.rotations) > 127
+    occupied = fields_.turned(_as_bytes(voxels), synchronized.rotations)
+    occupied = np.greater(occupied, 127, out=occupied)  # in place: as bytes of 0 and 1
     total, count = np.zeros(len(voxels)), np.zeros(len(voxels))
     for i, j in synchronized.edges:
         union = np.count_nonzero(occupied[i] | occupied[j])

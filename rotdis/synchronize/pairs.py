@@ -7,13 +7,14 @@ pairs that are tried is linear in that of the objects.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
+from scipy import sparse
 
 from rotdis.geometry import resample, so3
 from rotdis.synchronize.fields import padded
@@ -57,7 +58,7 @@ class Pairs(NamedTuple):
     scores: Float[np.ndarray, "e 24"]
 
 
-def nearest(descriptions: Sequence[Description], count: int) -> Pairs:
+def nearest(descriptions: Sequence[Description], count: int, *, joined: bool = False) -> Pairs:
     """Returns each object's nearest neighbours, at the best of the cube's rotations.
 
     A score is exp(-2 d^2 / (s_i s_j)), in (0, 1], d the Euclidean distance of the features and s
@@ -70,38 +71,98 @@ def nearest(descriptions: Sequence[Description], count: int) -> Pairs:
         descriptions: of the objects, turned as they are to be compared; in units in which their
             distances can be added. Neighbours are those at the least sum of squared distances.
         count: k, neighbours of each object; a pair is listed once.
+        joined: whether all objects are of one kind. Many copies of each of a few parts are
+            neighbours of nothing but each other; then the nearest pairs between such components are
+            listed as well, scored as if their distance at the best rotation were usual.
     """
     number = len(descriptions[0].features)
     if number < 2:
         return Pairs(np.zeros((0, 2), int), np.zeros((0, 24)))
-    features = [np.asarray(each.features, np.float32) for each in descriptions]
-    orders = [jnp.asarray(each.order[_inverses()]) for each in descriptions]  # of rotate(x, g)
-    shortlist = _shortlist(features, orders)
-    everything = padded(1 << 30, *features)
+    measure = _Distances(descriptions)
     squares: dict[tuple[int, int], np.ndarray] = {}  # (variants, 24) of a pair
-    scale = np.ones((number, sum(each.shape[1] for each in features)))
-    for start in range(0, number, _CHUNK):
-        index = np.arange(start, min(start + _CHUNK, number))
-        *chunk, near = padded(_CHUNK, *(each[index] for each in features), shortlist[index])
-        distances = np.asarray(_shortlisted(chunk, everything, near, orders))
-        for i, row in zip(index, distances, strict=False):
-            others = np.flatnonzero(shortlist[i] != i)
-            row = row[:, :, others]
-            order = np.argsort(row.sum(axis=0).min(axis=0), kind="stable")[:count]
-            rank = min(_SCALE_RANK, len(order)) - 1
-            scale[i] = np.sort(row.min(axis=1)[:, order], axis=1)[:, rank]
-            for column in order:
-                j = int(shortlist[i, others[column]])
-                values = row[:, :, column] if i < j else row[:, _inverses(), column]
-                squares[min(int(i), j), max(int(i), j)] = values
-    edges = np.array(sorted(squares))
-    values = np.stack([squares[i, j] for i, j in edges.tolist()]).astype(np.float64)
+    scale = np.ones((number, sum(each.features.shape[1] for each in descriptions)))
+    for i, others, row in measure.rows(np.arange(number), measure.shortlist()):
+        order = np.argsort(row.sum(axis=0).min(axis=0), kind="stable")[:count]
+        rank = min(_SCALE_RANK, len(order)) - 1
+        scale[i] = np.sort(row.min(axis=1)[:, order], axis=1)[:, rank]
+        for column in order:
+            _note(squares, i, int(others[column]), row[:, :, column])
+    own = len(squares)
+    if joined:
+        _join(squares, measure, number, count)
+    edges = np.array(list(squares))
+    values = np.stack(list(squares.values())).astype(np.float64)
     # Copies of one part are at no distance at all; then the others must not count for nothing.
-    norms = np.concatenate([np.sum(each**2, axis=2).mean(axis=0) for each in features])
+    norms = np.concatenate([np.sum(each**2, axis=2).mean(axis=0) for each in measure.features])
     scale = np.maximum(scale, _SMALLEST_SCALE * norms)
-    unit = np.sqrt(scale[edges[:, 0]] * scale[edges[:, 1]])[..., None]
+    unit = np.sqrt(scale[edges[:, 0]] * scale[edges[:, 1]])
+    unit[own:] = np.maximum(unit[own:], values[own:].min(axis=2))
     unit = np.maximum(unit, 1e-12)  # where no object has any features, all fits are alike
-    return Pairs(edges, np.exp(-_SHARPNESS * values / unit).mean(axis=1))
+    scores = np.exp(-_SHARPNESS * values / unit[..., None]).mean(axis=1)
+    order = np.lexsort(edges.T[::-1])
+    return Pairs(edges[order], scores[order])
+
+
+def _note(squares: dict[tuple[int, int], np.ndarray], i: int, j: int, values: np.ndarray) -> None:
+    """Keeps the distances of rotate(i, g) and j; a copy, since those of i and all others are 48."""
+    squares[min(i, j), max(i, j)] = (values if i < j else values[:, _inverses()]).copy()
+
+
+def _join(
+    squares: dict[tuple[int, int], np.ndarray], measure: "_Distances", number: int, count: int
+) -> None:
+    """Adds, for each component, the `count` nearest pairs that lead out of it, until it is one."""
+    while True:
+        edges = np.array(list(squares))
+        links = sparse.coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(number, number))
+        components, label = sparse.csgraph.connected_components(links, directed=False)
+        if components == 1:
+            return
+        for component in range(components):
+            inside = _spread(np.flatnonzero(label == component), count)
+            outside = _spread(np.flatnonzero(label != component), _SHORTLIST)
+            # Always as many, so that the device compiles it once.
+            tried = np.tile(np.resize(outside, _SHORTLIST), (len(inside), 1))
+            found = [
+                (row[:, :, column].sum(axis=0).min(), i, int(others[column]), row[:, :, column])
+                for i, others, row in measure.rows(inside, tried)
+                for column in range(len(outside))
+            ]
+            for _, i, j, values in sorted(found, key=lambda pair: pair[:3])[:count]:
+                _note(squares, i, j, values)
+
+
+def _spread(places: Int[np.ndarray, " n"], most: int) -> Int[np.ndarray, " m"]:
+    """Returns all places, or as many as are wanted, spread over the list."""
+    return places[np.linspace(0, len(places) - 1, min(len(places), most)).astype(int)]
+
+
+class _Distances:
+    """Squared distances of objects at the cube's rotations, measured on the device."""
+
+    def __init__(self, descriptions: Sequence[Description]):
+        self.features = [np.asarray(each.features, np.float32) for each in descriptions]
+        # Of rotate(x, g).
+        self._orders = [jnp.asarray(each.order[_inverses()]) for each in descriptions]
+        # There once, not once a chunk.
+        self._everything = [jnp.asarray(each) for each in padded(1 << 30, *self.features)]
+
+    def shortlist(self) -> Int[np.ndarray, "n s"]:
+        """Returns the candidates for each object's neighbours, itself among them."""
+        return _shortlist(self.features, self._orders)
+
+    def rows(
+        self, index: Int[np.ndarray, " m"], candidates: Int[np.ndarray, "m s"]
+    ) -> Iterator[tuple[int, Int[np.ndarray, " c"], Float[np.ndarray, "f 24 c"]]]:
+        """Yields each object, its candidates but itself, and how far each of them is."""
+        for start in range(0, len(index), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            chunk = [each[index[part]] for each in self.features]
+            *chunk, near = padded(_CHUNK, *chunk, candidates[part])
+            distances = np.asarray(_shortlisted(chunk, self._everything, near, self._orders))
+            for i, others, row in zip(index[part], candidates[part], distances, strict=False):
+                kept = np.flatnonzero(others != i)
+                yield int(i), others[kept], row[:, :, kept]
 
 
 def _shortlist(
@@ -115,7 +176,7 @@ def _shortlist(
 
     # Spread over the list, which often is sorted by kind.
     spread = np.linspace(0, number - 1, _LANDMARKS).astype(int)
-    landmarks = [each[spread] for each in features]
+    landmarks = [jnp.asarray(each[spread]) for each in features]
     profiles = np.empty((number, _LANDMARKS), np.float32)
     for start in range(0, number, _CHUNK):
         chunk = [each[start : start + _CHUNK] for each in features]

@@ -1,5 +1,7 @@
 """Laws of the shards and of the tf.data loader: same batches as the resident one, exact resume."""
 
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -66,6 +68,25 @@ def test_both_loaders_give_the_same_batches(prepared, shards):
     draw = jax.jit(lambda packed, step: resident.draw(packed, 3, step, 8))
     for step, batch in enumerate(_batches(shards)):
         assert np.array_equal(batch["voxels"], draw(prepared.train.packed, step))
+
+
+def test_the_choice_of_a_batch_waits_for_no_step(shards, monkeypatch):
+    """Batches are chosen on the host; tf.data asks for them from any of its threads."""
+    from rotdis.data import pipeline
+
+    devices = []
+    original = pipeline.batch_indices
+    monkeypatch.setattr(
+        pipeline,
+        "batch_indices",
+        lambda *arguments: devices.append(jax.config.jax_default_device) or original(*arguments),
+    )
+    for _ in pipeline.make_batches(
+        shards, "train", seed=0, batch_size=8, start_step=0, num_steps=60
+    ):
+        time.sleep(0.005)  # so that a generator is resumed by another thread
+    assert len(devices) == 60
+    assert set(devices) == {jax.local_devices(backend="cpu")[0]}
 
 
 def test_a_resume_gives_the_batches_that_come_next(shards):

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 pytest.importorskip("igl")
 trimesh = pytest.importorskip("trimesh")
 from rotdis.explore import objects  # noqa: E402  (needs trimesh)
-from rotdis.explore.session import EXPORT_FORMATS, Session  # noqa: E402
+from rotdis.explore.session import COLORS, EXPORT_FORMATS, Session  # noqa: E402
 from rotdis.geometry import so3  # noqa: E402
 
 _ASKEW = Rotation.from_euler("xyz", [20, -50, 70], degrees=True).as_matrix().astype(np.float32)
@@ -141,7 +141,9 @@ def test_several_parts_are_exported_side_by_side_and_coloured(session):
     scene = trimesh.load_scene(io.BytesIO(content), file_type="glb")
     assert set(scene.geometry) == {"input", "canonical"}
     colors = [tuple(m.visual.material.baseColorFactor) for m in scene.geometry.values()]
-    assert len(set(colors)) == 2
+    # Linear, as glTF has them: as bytes back in sRGB, they are those of the page.
+    srgb = [1.055 * (np.asarray(c[:3]) / 255) ** (1 / 2.4) - 0.055 for c in colors]
+    np.testing.assert_allclose(srgb, [COLORS["input"], COLORS["canonical"]], atol=0.01)
     both = trimesh.load_mesh(
         io.BytesIO(session.export(("input", "canonical"), "stl")), file_type="stl"
     )
@@ -149,7 +151,7 @@ def test_several_parts_are_exported_side_by_side_and_coloured(session):
 
 
 def test_nothing_is_exported_where_nothing_is_shown(session):
-    with pytest.raises(ValueError, match="no surface"):
+    with pytest.raises(ValueError, match="there is no input to export now"):
         session.export(("input",), "glb")
     session.infer(_ASKEW)
     with pytest.raises(ValueError, match="none of glb"):

@@ -1,6 +1,7 @@
 """Neighbours are found whatever way they are turned, with the rotation that fits."""
 
 import numpy as np
+import pytest
 from synchronize.constructed import column, corner, slab
 
 from rotdis.geometry import so3
@@ -38,6 +39,29 @@ def test_neighbours_are_of_the_same_kind_among_more_objects_than_landmarks():
     kind = np.repeat([0, 1, 2], 24)
     assert (kind[found.edges[:, 0]] == kind[found.edges[:, 1]]).all()
     assert (np.bincount(found.edges.ravel(), minlength=72) >= 4).all()
+
+
+@pytest.mark.parametrize("copies", [6, 40])  # as many as are shortlisted, and more
+def test_kinds_of_copies_are_joined_where_that_is_asked_for(copies):
+    rng = np.random.default_rng(0)
+    kinds = [corner(), corner(rng), corner(rng)]
+    turns = rng.integers(0, 24, 3 * copies)
+    grids = np.concatenate(
+        [_turned(kind, turns[i * copies :][:copies]) for i, kind in enumerate(kinds)]
+    )
+    kind = np.repeat([0, 1, 2], copies)
+    apart, found = (pairs.nearest(_described(grids), 5, joined=each) for each in (False, True))
+    assert (kind[apart.edges[:, 0]] == kind[apart.edges[:, 1]]).all()
+    same = kind[found.edges[:, 0]] == kind[found.edges[:, 1]]
+    assert {frozenset(pair) for pair in kind[found.edges[~same]].tolist()} >= {frozenset({0, 1})}
+    assert 5 <= (~same).sum() <= 15
+    assert found.edges[same].tolist() == apart.edges.tolist()
+    np.testing.assert_array_equal(found.scores[same], apart.scores)
+    # They fit at the rotations that were planted, clearly.
+    products, inverse = pairs.group_tables()
+    for (i, j), scores in zip(found.edges[~same], found.scores[~same], strict=True):
+        assert scores.argmax() == products[turns[j], inverse[turns[i]]]
+        assert scores.max() > 0.05 and scores.max() > 2 * np.sort(scores)[-2]
 
 
 def test_a_symmetric_object_fits_in_each_of_its_ways():
