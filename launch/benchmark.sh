@@ -7,7 +7,7 @@
 # With --only=encoding, how long each way to find a pose takes, which is left out otherwise.
 #
 # Compares with PyTorch where it is installed in .venv. Without a .venv to make (a machine with JAX
-# and no network): python -m rotdis.benchmark. Needs Python 3.11 or later ($PYTHON says which).
+# and no network): python -m rotdis.benchmark. Needs Python 3.11 to 3.13 ($PYTHON says which).
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 

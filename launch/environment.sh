@@ -8,20 +8,20 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 venv_python=.venv/bin/python
 
-# Prints a Python of 3.11 or later. It is run, not only found: a version manager's stub may fail.
+# Prints a Python from 3.11 to 3.13 (TensorFlow has no wheels for later ones). It is run, not only found: a version manager's stub may fail.
 find_python() {
     local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3.12 python3.11 python3 python; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    for candidate in ${PYTHON:+"$PYTHON"} python3.12 python3.11 python3.13 python3 python; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
             echo "$candidate"
             return
         fi
         if [[ -n "${PYTHON:-}" ]]; then
-            echo "PYTHON=$PYTHON is no Python of 3.11 or later" >&2
+            echo "PYTHON=$PYTHON is no Python from 3.11 to 3.13" >&2
             return 1
         fi
     done
-    echo "no Python of 3.11 or later found: install one, or name it: PYTHON=/path/to/python $0" >&2
+    echo "no Python from 3.11 to 3.13 found: install one, or name it: PYTHON=/path/to/python $0" >&2
     return 1
 }
 

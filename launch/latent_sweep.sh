@@ -10,7 +10,7 @@
 # Each cell is a run of its own in WORKDIR/CELL: 34 minutes for a plain VAE and 44 for the mixture on
 # two slow cores, some 13 hours for those of one seed; on a GPU minutes. The search's, which come
 # last, need one: it tries 24 or 32 rotations of every view in every step, and descends.
-# Needs Python 3.11 or later ($PYTHON says which) and, the first time, the network.
+# Needs Python 3.11 to 3.13 ($PYTHON says which) and, the first time, the network.
 set -euo pipefail
 started_in=$PWD
 source "$(dirname "$0")/environment.sh"

@@ -7,7 +7,7 @@
 #
 # One process drives all GPUs of a machine. --processes=N starts N of them, which train one model
 # together as they would on N machines: a rehearsal for launch/slurm.sh and launch/tpu.sh.
-# Needs Python 3.11 or later ($PYTHON says which) and, the first time, the network.
+# Needs Python 3.11 to 3.13 ($PYTHON says which) and, the first time, the network.
 set -euo pipefail
 started_in=$PWD
 source "$(dirname "$0")/environment.sh"

@@ -13,7 +13,7 @@
 # The workdir and --config.data.dir must be on a file system that all nodes share. Preempted, or
 # three minutes before its time is over, the job saves by all its processes together, is put back
 # into the queue, and goes on from there. The first job makes .venv, for which its first node needs
-# Python 3.11 or later ($PYTHON says which) and the network; EXTRAS=mesh makes one without CUDA.
+# Python 3.11 to 3.13 ($PYTHON says which) and the network; EXTRAS=mesh makes one without CUDA.
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-.}" # the script itself is run from a copy elsewhere
 source launch/environment.sh

@@ -4,7 +4,7 @@
 #     bash launch/test.sh [-k NAME ...]
 #     bash launch/test.sh -m slow --timeout=0     # hours
 #
-# Needs Python 3.11 or later ($PYTHON says which) and, the first time, the network.
+# Needs Python 3.11 to 3.13 ($PYTHON says which) and, the first time, the network.
 set -euo pipefail
 source "$(dirname "$0")/environment.sh"
 
