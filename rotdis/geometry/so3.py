@@ -52,7 +52,7 @@ def require_rotations(matrices: Float[np.ndarray, "*n 3 3"]) -> None:
 
 
 def from_quaternion(quaternion: Float[Array, "... 4"]) -> Float[Array, "... 3 3"]:
-    """Returns the rotation of a quaternion (w, x, y, z), of a length from 1e-4 to 1e18."""
+    """Returns the rotation of a quaternion (w, x, y, z), of a length from 1e-3 to 1e18."""
     quaternion = quaternion / jnp.sqrt(jnp.sum(quaternion**2, -1, keepdims=True) + _TINY)
     w, x, y, z = jnp.moveaxis(quaternion, -1, 0)
     rows = [
