@@ -39,10 +39,12 @@ def triangulated(data: bytes) -> bytes:
     if head is None:
         raise ValueError("it has no PLY header")
     lines = head[0].decode("latin-1").split("\n")
-    order = {"binary_little_endian": "<", "binary_big_endian": ">"}.get(lines[1].split()[1])
+    order = None
     elements: list[tuple[str, int, list[list[str]]]] = []
     for words in filter(None, map(str.split, lines)):
-        if words[0] == "element":
+        if words[0] == "format":
+            order = {"binary_little_endian": "<", "binary_big_endian": ">"}.get(words[1])
+        elif words[0] == "element":
             elements.append((words[1], int(words[2]), []))
         elif words[0] == "property" and elements:
             elements[-1][2].append(words[1:])

@@ -48,7 +48,10 @@ def voxelize_part(
     Raises:
         NothingInside: no voxel is filled by more than a fiftieth.
         MeshError: as for `voxelize`.
+        ValueError: the resolution is not positive.
     """
+    if resolution < 1:
+        raise ValueError(f"a resolution of {resolution} has no voxels")
     if not winding.open_edges(np.asarray(mesh.faces)):
         vertices, name = _in_unit_ball(mesh)
         edges = (np.arange(resolution + 1) - resolution / 2) / (RADIUS_FRACTION * resolution / 2)

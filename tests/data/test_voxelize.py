@@ -239,6 +239,10 @@ def test_flat_surface_encloses_nothing():
         voxelize(trimesh.Trimesh(), 16)
     with pytest.raises(ValueError):
         voxelize(trimesh.creation.box(), 16, supersample=0)
+    with pytest.raises(ValueError, match="0 has no voxels"):
+        voxelize_part(trimesh.creation.box(), 0)
+    with pytest.raises(MeshError, match="no faces"):
+        voxelize_part(trimesh.Trimesh(), 16)
 
 
 @pytest.mark.parametrize("resolution, supersample", [(16, 2), (32, 1)])
