@@ -40,6 +40,7 @@ for cell in ${CELLS:-$(all_cells)}; do
     # With other arguments a finished run is the program's to go on with, or to refuse.
     finished=$workdir/$cell/.finished_with
     [[ -e "$finished" && "$(cat "$finished")" == "$*" ]] && continue
+    rm -f "$finished"
     "$venv_python" -m rotdis.main --config="configs/latent_sweep.py:$cell" \
         --workdir="$workdir/$cell" "$@"
     printf '%s' "$*" >"$finished"

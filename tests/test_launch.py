@@ -114,3 +114,35 @@ def test_which_slice_must_be_said(missing):
     given = {"TPU": "one", "ZONE": "a-b", missing: ""}
     result = _run("bash", str(LAUNCH / "tpu.sh"), DRY_RUN="1", **given)
     assert result.returncode != 0 and f"{missing}: say" in result.stderr
+
+
+def test_a_finished_cell_of_the_sweep_is_repeated_for_other_arguments_alone(tmp_path):
+    """With others it is the program's to go on, or to refuse."""
+    launch, called = tmp_path / "launch", tmp_path / "called"
+    launch.mkdir()
+    (launch / "latent_sweep.sh").write_text((LAUNCH / "latent_sweep.sh").read_text())
+    _program(tmp_path / "python", f'echo "$2 $3 ${{@:5}}" >>{called}; [[ "$*" != *bad* ]]')
+    (launch / "environment.sh").write_text(
+        f"install() {{ :; }}\nvenv_python={tmp_path}/python\ncd {tmp_path}\n"
+    )
+
+    def sweep(*arguments):
+        called.write_text("")
+        for cell in ("a", "b"):
+            (tmp_path / "w" / cell).mkdir(parents=True, exist_ok=True)  # as a run makes it
+        result = _run(
+            "bash", str(launch / "latent_sweep.sh"), *arguments,
+            CELLS="a b", WORKDIR=str(tmp_path / "w"),
+        )  # fmt: skip
+        return result.returncode, called.read_text().splitlines()
+
+    trained = [f"rotdis.main --config=configs/latent_sweep.py:{cell}" for cell in ("a", "b")]
+    collected = f"rotdis.sweep {tmp_path}/w "
+    status, calls = sweep("--x=1")
+    assert (status, calls) == (0, [*(f"{each} --x=1" for each in trained), collected])
+    assert sweep("--x=1") == (0, [collected])
+    assert sweep("--x=2") == (0, [*(f"{each} --x=2" for each in trained), collected])
+    status, calls = sweep("--bad")
+    assert status == 1 and calls == [f"{trained[0]} --bad"]
+    # What others may have changed is looked at again.
+    assert sweep("--x=2") == (0, [f"{trained[0]} --x=2", collected])
