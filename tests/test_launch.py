@@ -48,11 +48,16 @@ def test_together_returns_the_status_of_one_that_failed():
     assert result.returncode == 7
 
 
-def test_together_passes_sigterm_on_and_waits_for_the_processes_to_save():
+@pytest.mark.parametrize("slow", [False, True], ids=["", "which has not noted the last one yet"])
+def test_together_passes_sigterm_on_and_waits_for_the_processes_to_save(slow, tmp_path):
+    script = (LAUNCH / "processes.sh").read_text()
+    assert "pids+=($!)" in script
+    together = tmp_path / "processes.sh"
+    together.write_text(script.replace("pids+=($!)", f"sleep {0.5 * slow}; pids+=($!)"))
     saving = (
         'trap "sleep 0.3; echo saved; exit 143" TERM; echo started; while :; do sleep 0.1; done'
     )
-    statement = f"source \"{LAUNCH}/processes.sh\"; together 2 bash -c '{saving}' -"
+    statement = f"source \"{together}\"; together 2 bash -c '{saving}' -"
     with subprocess.Popen(
         ["bash", "-c", statement], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
