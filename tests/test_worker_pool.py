@@ -101,7 +101,7 @@ def test_only_a_worker_that_is_told_so_is_stopping(monkeypatch):
 def test_a_worker_that_is_to_stop_begins_no_other_mesh(monkeypatch):
     monkeypatch.setattr(worker_pool, "_stopping", ctypes.c_byte(1))
     monkeypatch.setattr(mesh_batches.meshes, "load_mesh", None)  # calling it would be a reason
-    assert mesh_batches._voxelized("a.off", "a.off", [(16, 1)]) == "stopped"
+    assert mesh_batches._voxelized("a.off", "a.off", 16, 1) == "stopped"
 
 
 def test_workers_that_read_meshes_end_when_their_parent_is_killed(tmp_path):

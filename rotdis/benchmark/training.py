@@ -63,6 +63,11 @@ def random_objects(config: ml_collections.ConfigDict, count: int) -> np.ndarray:
     return 255 * voxels.astype(np.uint8) if config.data.partial else np.packbits(voxels, axis=1)
 
 
+def _packed(config: ml_collections.ConfigDict) -> jax.Array:
+    """Returns what the step draws from: some objects, as many as a batch has at least."""
+    return jnp.asarray(random_objects(config, max(_OBJECTS, config.train.batch_size)))
+
+
 def run(config: ml_collections.ConfigDict, seconds: float) -> Training:
     """Times the step of a configuration.
 
@@ -73,10 +78,9 @@ def run(config: ml_collections.ConfigDict, seconds: float) -> Training:
     mesh = jax.make_mesh((1,), (step.AXIS,), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
     model = rotation_vae.create(config)
     state = step.init_state(model, config)
-    count = max(_OBJECTS, config.train.batch_size)
-    packed = jnp.asarray(random_objects(config, count))
+    packed = _packed(config)
     state = _with_frames(state)
-    train_step = step.make_train_step(model, config, mesh, count)
+    train_step = step.make_train_step(model, config, mesh, len(packed))
 
     def whole(state, packed):
         return train_step(

@@ -1,7 +1,6 @@
 """The parts of the step that are timed are those of the step as it is trained."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import tiny_config
@@ -14,8 +13,7 @@ from rotdis.models import rotation_vae
 def _parts(config):
     model = rotation_vae.create(config)
     state = training._with_frames(step.init_state(model, config))
-    packed = jnp.asarray(training.random_objects(config, training._OBJECTS))
-    return training._parts(config, model, state, packed)
+    return training._parts(config, model, state, training._packed(config))
 
 
 def _metrics(parts) -> set[str]:
@@ -37,17 +35,12 @@ def test_once_frames_are_known_their_terms_and_the_stretching_are_timed():
 
 def test_a_batch_may_be_larger_than_the_objects_there_are_else(monkeypatch):
     monkeypatch.setattr(training, "_OBJECTS", 4)
-    monkeypatch.setattr(
-        training.timing,
-        "interleave",
-        lambda functions, _: dict.fromkeys(
-            [name for name, function in functions.items() if function() is not None], 1.0
-        ),
-    )
     config = tiny_config()
     config.train.batch_size = 8
     config.frames.synchronize_at = (0.5,)
-    assert training.run(config, 0.0).views == 16
+    assert len(training._packed(config)) == 8
+    for function, *arguments in _parts(config).values():
+        jax.eval_shape(function, *arguments)
 
 
 @pytest.mark.parametrize("method", ["search", "none"])
