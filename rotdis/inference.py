@@ -154,8 +154,8 @@ def load(source: str | Path) -> Model:
     if not path.is_dir():
         known = ", ".join(packaged.names()) or "none"
         raise CheckpointError(
-            f"{source}: no such training run or model file, nor a packaged model (there are: "
-            f"{known})"
+            f"{source}: no such training run or model file, nor the name, a string, of a packaged "
+            f"model (there are: {known})"
         )
     return load_run(path)
 
