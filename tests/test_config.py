@@ -120,3 +120,11 @@ def test_pose_networks_can_be_held_where_a_trained_model_has_them():
     config.pose.method, config.frames.stretch = "none", 0.0
     with pytest.raises(ConfigError, match="train.hold_pose: "):
         validate(config)
+
+
+@pytest.mark.parametrize("key", ["train.batch_size", "frames.capacity", "train.steps_per_call"])
+def test_a_size_that_no_array_can_have_is_refused(key):
+    config = base_config()
+    config.update_from_flattened_dict({key: 2**31})
+    with pytest.raises(ConfigError, match=f"config.{key}: is 2147483648, but must be below"):
+        validate(config)

@@ -5,6 +5,7 @@ import json
 import shlex
 import subprocess
 
+import ml_collections
 import pytest
 from tiny import tiny_config
 
@@ -44,6 +45,15 @@ def test_fewer_steps_than_were_done_are_refused_and_as_many_are_not(tmp_path):
     config.train.steps -= 1
     with pytest.raises(CheckpointError, match=rf"stands at step {config.train.steps + 1} already"):
         run_folder.check_same_run(tmp_path, config)
+
+
+def test_a_configuration_made_from_its_own_json_is_the_same_run(tmp_path):
+    config = tiny_config()
+    config.frames.synchronize_at = (0.25, 0.5)
+    run_folder.save_config(tmp_path, config)
+    saved = json.loads((tmp_path / "config.json").read_text())["config"]
+    assert saved["frames"]["synchronize_at"] == [0.25, 0.5]
+    run_folder.check_same_run(tmp_path, ml_collections.ConfigDict(saved))
 
 
 def test_a_run_is_finished_once_it_was_evaluated_after_all_its_steps(tmp_path):
