@@ -175,7 +175,7 @@ def _shortlist(
     from sklearn.neighbors import NearestNeighbors  # here: it takes a second to import
 
     # Spread over the list, which often is sorted by kind.
-    spread = np.linspace(0, number - 1, _LANDMARKS).astype(int)
+    spread = _spread(np.arange(number), _LANDMARKS)
     landmarks = [jnp.asarray(each[spread]) for each in features]
     profiles = np.empty((number, _LANDMARKS), np.float32)
     for start in range(0, number, _CHUNK):
