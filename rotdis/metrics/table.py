@@ -63,6 +63,8 @@ def _class_table(
         cells = ""
         for name, _, form in columns:
             value = metrics.get(name + suffix)
+            if value is not None and _is_count(name):
+                value = int(value)  # read from a file it may be a float
             cells += f"{'-' if value is None else format(value, form):>9}"
         lines.append(f"  {title:<{width}}{cells}")
     return lines

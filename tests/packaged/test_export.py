@@ -14,6 +14,7 @@ import rotdis  # noqa: E402
 from rotdis import checkpoint, compatibility, inference, packaged, run_folder, step  # noqa: E402
 from rotdis.config import base_config  # noqa: E402
 from rotdis.errors import CheckpointError, UsageError  # noqa: E402
+from rotdis.metrics import table  # noqa: E402
 from rotdis.models import rotation_vae  # noqa: E402
 from rotdis.packaged import archive, card, export, golden  # noqa: E402
 
@@ -34,9 +35,9 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run):
-    (run / "metrics.json").write_text(
-        json.dumps({"reconstruction/iou": 0.4, "reconstruction/iou/class/bed": 0.2})
-    )
+    metrics = {"reconstruction/iou": 0.4, "reconstruction/iou/class/bed": 0.2}
+    metrics |= {"data/test_objects": 7, "data/test_objects/class/bed": 3}
+    table.write_metrics(run / "metrics.json", metrics)
     return export.export(run, run / "out" / "tiny.rotdis")
 
 
