@@ -83,7 +83,7 @@ def evaluate(
         return Evaluation(metrics, None)
     views = {"seed": seed, "batch_size": batch_size, "rotations": rotations}
     predictions = collect.predict(model, test, kept, **views)
-    predictions = _compare_codes(predictions)
+    predictions = _compare_codes(predictions, voxelset.digests(test.select(kept)))
     order = np.random.default_rng(seed).permutation(sum(map(len, train)))
     place = np.sort(order[: max(max_train, 0)])
     learned = None
@@ -112,16 +112,20 @@ def _check_alike(test: VoxelSet, train: Sequence[VoxelSet]) -> None:
             )
 
 
-def _compare_codes(predictions: Predictions) -> Predictions:
-    """Adds what compares the codes of different test objects, where there are different ones."""
+def _compare_codes(predictions: Predictions, digests: Sequence[bytes]) -> Predictions:
+    """Adds what compares the codes of different test objects, where there are different ones.
+
+    Objects of one digest are copies of each other: the nearest neighbour is none of them.
+    """
     if len(predictions) < 2:
         return predictions
     one, two = np.moveaxis(predictions.z_mean.astype(np.float64), 1, 0)
-    several_classes = len(np.unique(predictions.label)) > 1
+    identity = np.unique(digests, return_inverse=True)[1]
+    comparable = len(np.unique(predictions.label)) > 1 and identity.max() > 0
     between = latent.mean_distance(one)
     return dataclasses.replace(
         predictions,
-        nearest=latent.nearest_neighbours(one) if several_classes else None,
+        nearest=latent.nearest_neighbours(one, identity) if comparable else None,
         view_distance=np.linalg.norm(one - two, axis=1) / between if between > 0 else None,
     )
 

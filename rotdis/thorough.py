@@ -26,11 +26,14 @@ how large the largest was (`metrics.continuity`). And `Predictions.symmetries`, 
 
 Where the model is one of aligned data (`rotations="none"`), what is learned from rotated views is
 left out: what z tells of the rotation and R of the class, `Predictions.overall`. Both views of an
-object are then the object itself, so that what compares them is perfect by itself.
+object are then the object itself, so that what compares them is perfect by itself. Where the
+objects of a class have no common frame (`aligned=False`) their rotations cannot be compared, and
+no axis of a declared symmetry is known: the factor "rotation" is left out, and no symmetry is
+forgiven. `metrics.self_similarity` tries turns about the grid's axes, of such objects as of others.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -99,9 +102,13 @@ def examine(
         if rotations != "none":
             measured |= _information(predictions, learned, declared)
     if rotations != "none":
-        overall |= _disentanglement(model, objects, declared, seed, batch_size, rotations)
-    if rotations == "so3":
-        overall |= _continuity(model, objects, predictions, declared, seed, batch_size)
+        # Where objects of a class have no common frame their rotations cannot be compared, and no
+        # symmetry lies about a common axis.
+        named = declared if predictions.aligned else {}
+        symmetric = tuple(declared) if predictions.aligned else objects.class_names
+        overall |= _disentanglement(model, objects, symmetric, seed, batch_size, rotations)
+        if rotations == "so3":
+            overall |= _continuity(model, objects, predictions, named, seed, batch_size)
     return dataclasses.replace(
         predictions, measured=measured, overall=overall, symmetries=declared, own_symmetries=own
     )
@@ -230,17 +237,18 @@ def _information(
 def _disentanglement(
     model: Evaluable,
     objects: VoxelSet,
-    declared: Mapping[str, Float[np.ndarray, "_ 3 3"]],
+    symmetric: Collection[str],
     seed: int,
     batch_size: int,
     rotations: str,
 ) -> dict[str, float]:
+    """`symmetric` are the classes whose rotation is not to be told."""
     scatter = {} if rotations == "so3" else {"scatter": 0.0}
     index, value, turns = factors.design(objects.label, seed, **scatter)
     seen = collect.encode_turned(model, objects, index, turns, batch_size=batch_size)
-    symmetric = [n for n, name in enumerate(objects.class_names) if name in declared]
+    labels = [n for n, name in enumerate(objects.class_names) if name in symmetric]
     arranged = factors.arrange(
-        seen.z_mean, seen.rotations, objects.label[index], index, value, symmetric
+        seen.z_mean, seen.rotations, objects.label[index], index, value, labels
     )
     if len(arranged) < 2:
         return {}

@@ -213,6 +213,14 @@ def test_removing_a_duplicate_leaves_the_other_objects_views(test, train):
     assert predictions.source_id == test.source_id[1:]
 
 
+def test_a_copy_within_the_test_split_is_no_neighbour(train):
+    """The only other object of its class is the copy: whatever the code, the neighbour is wrong."""
+    first = objects(3, seed=5).select(np.array([0, 0, 1]))
+    found = run(Oracle(), first, train)
+    assert found.metrics["latent/nn1_accuracy"] == 0
+    assert found.predictions.nearest.tolist()[:2] == [2, 2]
+
+
 def test_with_no_object_left_only_the_counts_remain(train):
     evaluation = run(Oracle(), train, train)
     assert evaluation.metrics == {

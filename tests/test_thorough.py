@@ -9,7 +9,7 @@ import pytest
 from test_evaluate import CLASSES, SIZE, Code, Entangled, Oracle, Useless, objects
 
 from rotdis import evaluate, thorough
-from rotdis.metrics import factors, table
+from rotdis.metrics import continuity, factors, table
 
 ADDED = {
     "pose/pair_median_symmetric_deg", "pose/pair_acc30_symmetric",
@@ -206,6 +206,29 @@ def test_jumps_are_found_of_the_code_and_of_the_rotation(test, train):
     assert metrics["pose/continuity"] == metrics["latent/continuity"] == 0
     assert metrics["pose/largest_slip_deg"] > 150
     assert metrics["latent/largest_step"] > 1
+
+
+def test_what_forgives_symmetries_is_told_of_them_where_the_source_has_a_frame(
+    test, train, monkeypatch
+):
+    untold, forgiven = [], []
+    arrange, follow = factors.arrange, continuity.follow
+
+    def arranged(*args):
+        untold.append(args[-1])
+        return arrange(*args)
+
+    def followed(*args):
+        forgiven.append({len(group) for group in args[-1]})
+        return follow(*args)
+
+    monkeypatch.setattr(factors, "arrange", arranged)
+    monkeypatch.setattr(continuity, "follow", followed)
+    for split in (test, dataclasses.replace(test, aligned=False)):
+        run(Mute(), split, train, symmetries=("chair:C2",))
+    # Of symmetric classes no rotation is to be told, nor of any where there is no common frame.
+    assert untold == [[CLASSES.index("chair")], [0, 1, 2]]
+    assert forgiven == [{1, 2}, {1}]
 
 
 def test_a_code_that_tells_the_rotation_is_told_of(test, train):

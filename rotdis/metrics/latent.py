@@ -14,16 +14,23 @@ from scipy.spatial.distance import cdist
 _ROWS = 1024  # rows of the distance matrix held at a time
 
 
-def nearest_neighbours(codes: Float[np.ndarray, "n l"]) -> Int[np.ndarray, " n"]:
+def nearest_neighbours(
+    codes: Float[np.ndarray, "n l"], identity: Int[np.ndarray, " n"]
+) -> Int[np.ndarray, " n"]:
     """Returns the index of each code's nearest other code (Euclidean; the first among equals).
 
+    Args:
+        codes: of objects.
+        identity: those of one number are copies of one object, and no others to each other.
+
     Raises:
-        ValueError: there are fewer than two codes.
+        ValueError: there are fewer than two different objects.
     """
-    _require_two(codes)
+    if len(np.unique(identity)) < 2:
+        raise ValueError("a nearest neighbour needs at least two different objects")
     nearest = np.empty(len(codes), np.int64)
     for rows, distances in _distance_rows(codes):
-        distances[np.arange(len(rows)), rows] = np.inf
+        distances[identity[rows, None] == identity] = np.inf
         nearest[rows] = np.argmin(distances, axis=1)
     return nearest
 

@@ -41,7 +41,8 @@ class Predictions:
         sse_other_view: the same, decoded from view 2's code at view 1's rotation.
         instance_iou: overlap of the two views' canonical forms.
         pair_error: error of the relative rotation R2 R1^T, in degrees.
-        nearest: the object (row) with the nearest code; None with fewer than two classes.
+        nearest: the other object (row), no copy of it, with the nearest code; None with fewer than
+            two classes.
         probe_label: class predicted by the linear probe; None where there was none.
         view_distance: distance between the object's two codes, over the mean distance between
             different objects' codes; None with fewer than two objects, or one code for all.

@@ -76,6 +76,17 @@ def test_alike_objects_in_one_frame_a_class_have_no_distance():
     assert np.all(chamfer.category_chamfer(surfaces, rotations(6), label) > 0.1)
 
 
+def test_an_object_is_compared_with_others_and_never_with_itself():
+    """Three points at 0, 1 and 3 on a line."""
+    points = [np.array([[x, 0.0, 0]]) for x in (0, 1, 3)]
+    surfaces = [chamfer.Surface(every, every) for every in points]
+    frames, label = np.tile(np.eye(3), (3, 1, 1)), np.zeros(3, int)
+    both = chamfer.category_chamfer(surfaces, frames, label)
+    np.testing.assert_allclose(both, [(1 + 3) / 2, (1 + 2) / 2, (3 + 2) / 2])
+    following = chamfer.category_chamfer(surfaces, frames, label, partners=1)
+    np.testing.assert_allclose(following, [1, 2, 3])
+
+
 def test_an_object_alone_in_its_class_has_nothing_to_compare_with():
     surfaces = [cloud(0), cloud(0), cloud(1)]
     result = chamfer.category_chamfer(surfaces, rotations(3), np.array([0, 0, 1]))
