@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import ml_collections
@@ -17,12 +18,13 @@ from rotdis import (
     run_folder,
     train,
 )
-from rotdis.config import describe
+from rotdis.config import base_config, describe
 from rotdis.data import prepare
 from rotdis.data.prepare import PreparedData
 from rotdis.errors import ConfigError, UsageError
 from rotdis.evaluate import Evaluation
 from rotdis.inference import Model
+from rotdis.metrics import symmetry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +169,7 @@ def _evaluated(
     data = prepare.prepare(config.data)
     if not len(data.test):
         raise ConfigError(f"{config.data.source or config.data.dataset}: has no test split")
+    _tell_of_idle_symmetries(config.eval.symmetries, data.test.class_names)
     evaluation = evaluate.evaluate(
         model,
         data.test,
@@ -183,6 +186,16 @@ def _evaluated(
     run_folder.note_evaluation(folder, config)
     print(evaluate.format_table(evaluation.metrics))
     return data, evaluation
+
+
+def _tell_of_idle_symmetries(declared: Sequence[str], class_names: Sequence[str]) -> None:
+    """Tells of declared classes that are not there: by a slip of the pen nothing is forgiven."""
+    known = {*class_names, *symmetry.parse(base_config().eval.symmetries)}
+    for name in sorted(symmetry.parse(declared).keys() - known):
+        print(
+            f"eval.symmetries: {name!r} is no class of the data ({', '.join(class_names)}), and "
+            "changes nothing"
+        )
 
 
 def report_run(workdir: str | Path, config: ml_collections.ConfigDict | None = None) -> None:

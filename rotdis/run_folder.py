@@ -83,7 +83,8 @@ def note_evaluation(folder: str | Path, config: ml_collections.ConfigDict) -> No
         OSError: the note cannot be written.
     """
     data = {key: value for key, value in config.data.items() if key not in _PLACES}
-    note = {"data": data, "eval": {"seed": config.eval.seed}}
+    evaluated = {"seed": config.eval.seed, "symmetries": list(config.eval.symmetries)}
+    note = {"data": data, "eval": evaluated}
     if holds_checkpoint(folder):
         note["run"] = {"step": max(checkpoints(folder))}
     atomic.write(Path(folder) / _EVALUATED, (json.dumps(note, indent=1) + "\n").encode())

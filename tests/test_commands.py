@@ -3,6 +3,7 @@
 import types
 
 import pytest
+import untrained
 from tiny import tiny_config
 
 pytest.importorskip("igl")
@@ -47,9 +48,10 @@ def test_a_model_that_is_no_folder_needs_to_be_told_where(written, tmp_path, mon
 
 
 def test_an_evaluation_searches_and_refines_poses_as_its_configuration_says(tmp_path, monkeypatch):
-    seen = []
+    seen, split = [], untrained.objects()
 
-    def evaluated(model, *_, **__):
+    def evaluated(model, test, train, **_):
+        assert (test, *train) == (data.test, "training", "validation")  # no copy of either
         settings = model.config
         seen.append((settings.pose.refine_steps, settings.search.steps, settings.data.rotations))
         return Evaluation({"data/test_objects": 1}, None)
@@ -57,7 +59,7 @@ def test_an_evaluation_searches_and_refines_poses_as_its_configuration_says(tmp_
     saved, given = tiny_config(), tiny_config()
     given.pose.refine_steps, given.search.steps, given.data.rotations = 3, 5, "cube"
     run_folder.save_config(tmp_path, saved)
-    data = types.SimpleNamespace(train=(), validation=(), test=("object",))
+    data = types.SimpleNamespace(train="training", validation="validation", test=split)
     monkeypatch.setattr(inference, "load", lambda _: inference.Model(saved, {}))
     monkeypatch.setattr(commands.prepare, "prepare", lambda _: data)
     monkeypatch.setattr(commands.evaluate, "evaluate", evaluated)
@@ -73,6 +75,12 @@ def test_an_evaluation_searches_and_refines_poses_as_its_configuration_says(tmp_
     given.model.latent_size += 1
     with pytest.raises(CheckpointError, match="modelnet10 is another model .*latent_size"):
         commands.run("evaluate", given, "modelnet10", output=str(tmp_path / "out"))
+
+
+def test_a_declared_symmetry_of_no_class_is_told_of(capsys):
+    commands._tell_of_idle_symmetries(("table:C2", "tabel:C4", "bar:C2"), ("bar", "slab"))
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.startswith("eval.symmetries: 'tabel' is no class of the data (bar, slab)")
 
 
 @pytest.mark.parametrize("mode", ["reconstruct", "align", "generate"])

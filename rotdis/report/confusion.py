@@ -71,18 +71,20 @@ def between_objects(predictions: Predictions) -> list[Share]:
 
 
 def angle_to_class(
-    predictions: Predictions, members: Int[np.ndarray, " k"]
+    predictions: Predictions, members: Int[np.ndarray, " k"], limit: float
 ) -> Float[np.ndarray, " k"]:
     """Returns each frame's angle to the commonest of a class, up to its declared symmetry.
 
     Args:
         predictions: of aligned data.
         members: rows of all objects of one class.
+        limit: in degrees; the commonest is the one with most others so near to it.
     """
     frames = predictions.frames[members]
     name = predictions.class_names[predictions.label[members[0]]]
     group = (predictions.symmetries or {}).get(name, symmetry.IDENTITY)
-    return symmetry.frame_angles(frames, central_rotation(frames)[None], group)[:, 0]
+    common = symmetry.common_frame(frames, group, limit)
+    return symmetry.frame_angles(frames, common[None], group)[:, 0]
 
 
 def matrix(predictions: Predictions) -> Matrix:

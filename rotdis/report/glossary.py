@@ -64,7 +64,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "pose/pair_median_deg": _angle(
             "Pair error, median",
             "Angle between the inferred and the true relative rotation of an object's two views. "
-            "Guessing gives 132\N{DEGREE SIGN}. On symmetric objects it measures the symmetry.",
+            "Guessing among all rotations gives 132\N{DEGREE SIGN}. On symmetric objects it "
+            "measures the symmetry.",
         ),
         "pose/pair_acc15": _share(
             f"Pairs within 15{_DEGREE}", "Share of the objects whose pair error is below it."
@@ -170,8 +171,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Shape code": {
         "latent/nn1_accuracy": _share(
             "Nearest-neighbour accuracy",
-            "How often the test object with the nearest code is of the same class, all at random "
-            "rotations.",
+            "How often the test object with the nearest code, copies apart, is of the same class, "
+            "each seen once.",
         ),
         "latent/linear_probe_accuracy": _share(
             "Linear-probe accuracy",

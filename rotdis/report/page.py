@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from rotdis import atomic
+from rotdis import atomic, run_folder
 from rotdis.collect import Evaluable
 from rotdis.data.voxelset import VoxelSet
 from rotdis.evaluate import Evaluation
@@ -29,7 +29,7 @@ _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("surface.js", "draw.js", "viewer.js")
 _TURNED = 6  # objects in the interactive view
 _OBJECTS, _FORMS = 100, 1200  # shown in all, in full and side by side: the page stays below 10 MB
-# Numbers at the top of the page; of those that a run has, the first six.
+# Numbers at the top of the page; of those that say something of a run, the first six.
 _TILES = (
     "reconstruction/iou",
     "pose/pair_median_symmetric_deg",
@@ -39,7 +39,11 @@ _TILES = (
     "canonical/instance_iou",
     "latent/nn1_accuracy",
     "latent/view_distance",
+    "latent/linear_probe_accuracy",
+    "reconstruction/sse",
 )
+# Perfect by itself where the two views of an object are the same.
+_OF_VIEWS = ("pose/", "canonical/instance", "latent/view_distance")
 
 
 def write_report(
@@ -76,7 +80,7 @@ def write_report(
     shown = {
         "name": workdir.resolve().name,
         "metrics": metrics,
-        "tiles": _tiles(metrics),
+        "tiles": _tiles(metrics, predictions),
         "table": tables.by_class(metrics),
         "curves": charts.learning_curves(read_scalars(workdir)),
         "provenance": provenance.describe(workdir),
@@ -104,7 +108,8 @@ def _pictures(
     return {
         "aligned": predictions.aligned,
         "resolution": test.resolution,
-        "seen": _seen(predictions.views),
+        "turned": _are_turned(predictions),
+        "seen": _seen(predictions),
         "classes": sections.of_classes(model, test, predictions, folder, per_class, gallery),
         "samples": generated.samples(model, predictions, seed=0),
         "ways": generated.interpolations(model, test, predictions),
@@ -119,18 +124,33 @@ def _pictures(
     }
 
 
-def _seen(views: Float[np.ndarray, "n 2 3 3"]) -> str:
+def _are_turned(predictions: Predictions) -> bool:
+    return not _are_identity(predictions.views)
+
+
+def _are_identity(rotations: Float[np.ndarray, "n 2 3 3"]) -> bool:
+    return bool((rotations == np.eye(3)).all())
+
+
+def _seen(predictions: Predictions) -> str:
     """Returns how objects were turned to be seen."""
-    if (views == np.eye(3)).all():
+    views = predictions.views
+    if not _are_turned(predictions):
         return "as it is, in the source's alignment"
     if (views == np.round(views)).all():
         return "in two views, turned by random multiples of 90 degrees"
     return "in two views under random rotations"
 
 
-def _tiles(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
+def _tiles(
+    metrics: Mapping[str, float], predictions: Predictions | None
+) -> list[tuple[str, str, str]]:
     """Returns (title, value, explanation) of the main numbers."""
     present = [name for name in _TILES if name in metrics]
+    if predictions is not None and not _are_turned(predictions):
+        # A plain VAE has the source's own frames, too.
+        untold = (*_OF_VIEWS, *(["canonical/"] if _are_identity(predictions.rotations) else []))
+        present = [name for name in present if not name.startswith(untold)]
     if "pose/pair_median_symmetric_deg" in present:  # which says more than the plain one
         present.remove("pose/pair_median_deg")
     entries = [(name, glossary.entry_of(name)) for name in present[:6]]
@@ -144,13 +164,15 @@ def _compared(workdir: Path, metrics: Mapping[str, float]) -> dict[str, object]:
     try:
         nested = json.loads((workdir / "config.json").read_text(encoding="utf-8"))["config"]
     except (OSError, ValueError, KeyError):
-        return {"config": None, "runs": None, "elsewhere": []}
-    config = siblings.flatten(nested)
+        return {"config": None, "hypotheses": True, "runs": None, "elsewhere": []}
+    config = siblings.flatten(nested) | siblings.flatten(run_folder.evaluated_on(workdir))
     same, other = siblings.find(workdir, config)
     this = siblings.Run(workdir.resolve().name, metrics, config)
     return {
         "config": json.dumps(nested, indent=2, sort_keys=True),
         "seed": config.get("seed"),
+        # Only the mixture chooses among the cube's 24 rotations with a residual.
+        "hypotheses": config.get("pose.method", "mixture") == "mixture",
         "runs": tables.side_by_side([this, *same]) if same else None,
         "different": [(run.name, siblings.differences(config, run.config)) for run in same],
         "elsewhere": other,

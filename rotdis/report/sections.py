@@ -1,5 +1,6 @@
 """The report's pictures of test objects, class by class, and of what a class is on average."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from rotdis.report.images import Picture
 _SIZE, _SMALL = 208, 128  # pixels of an object's picture, in the grid and in the gallery
 _OFF = 30.0  # degrees from the class's frame, beyond which an object is marked
 _COLUMNS = 12  # of a sheet of canonical forms
+_LETTERS = 60  # bytes of a class's name in that of a file
 
 
 class Shown(NamedTuple):
@@ -78,14 +80,17 @@ def of_classes(
         per_class: objects shown in full.
         gallery: canonical forms shown, at most.
     """
+    labels = np.unique(predictions.label)
+    stems = _file_names([predictions.class_names[label] for label in labels])
     found = []
-    for label in np.unique(predictions.label):
+    for label, stem in zip(labels, stems, strict=True):
         members = np.flatnonzero(predictions.label == label)
         name = predictions.class_names[label]
-        stem = "".join(c if c.isalnum() else "_" for c in name)
         seen = _views(test, predictions, members)
         canonical = pictures.canonical_forms(test, predictions, members)
-        angles = confusion.angle_to_class(predictions, members) if predictions.aligned else None
+        angles = (
+            confusion.angle_to_class(predictions, members, _OFF) if predictions.aligned else None
+        )
         averages = [
             ("as seen", seen, INPUT_COLOR),
             ("in the frames found", canonical, CANONICAL_COLOR),
@@ -113,6 +118,18 @@ def of_classes(
             )
         )
     return found
+
+
+def _file_names(classes: Sequence[str]) -> list[str]:
+    """Returns a part of a file name for each class, different ones on every file system."""
+    names: list[str] = []
+    for name in classes:
+        stem = "".join(c if c.isalnum() else "_" for c in name)
+        short = stem.encode()[:_LETTERS].decode(errors="ignore")
+        if short != stem or short.casefold() in map(str.casefold, names):
+            short += f"_{len(names)}"
+        names.append(short)
+    return names
 
 
 def _objects(

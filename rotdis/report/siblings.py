@@ -36,7 +36,7 @@ def find(workdir: Path, config: Mapping[str, object]) -> tuple[list[Run], list[s
 
     Args:
         workdir: the run that is reported.
-        config: its configuration, flat.
+        config: its configuration, flat; of its data those that it was evaluated on.
 
     Returns:
         (runs on the same data by name, names of those on other data). Folders without a readable
@@ -44,7 +44,11 @@ def find(workdir: Path, config: Mapping[str, object]) -> tuple[list[Run], list[s
     """
     workdir = workdir.resolve()
     same, other = [], []
-    for folder in sorted(path for path in workdir.parent.iterdir() if path.is_dir()):
+    try:
+        folders = sorted(path for path in workdir.parent.iterdir() if path.is_dir())
+    except OSError:  # a folder that may be entered but not listed
+        folders = []
+    for folder in folders:
         run = None if folder == workdir else read(folder)
         if run is None:
             continue

@@ -47,6 +47,7 @@ _COMPARED = (
     "latent/rotation_error_deg",
     "latent/dci_disentanglement",
 )
+_UP_TO_SYMMETRY = ("pose/pair_median_symmetric_deg", "canonical/category_to_mode_deg")
 
 
 def by_class(metrics: Mapping[str, float]) -> Table:
@@ -70,18 +71,19 @@ def side_by_side(runs: Sequence[Run]) -> Table:
     """Returns the main metrics of several runs, a column each, this run first.
 
     The best of a row is chosen among runs whose objects are turned as this run's are: a model that
-    only ever saw aligned objects had it easier.
+    only ever saw aligned objects had it easier. So had one that is forgiven other symmetries.
     """
-    turned = [run.config.get("data.rotations") for run in runs]
     rows = []
     for name in _COMPARED:
         values = [run.metrics.get(name) for run in runs]
         if any(value is not None for value in values):
-            rivals = [v for v, how in zip(values, turned, strict=True) if how == turned[0]]
+            terms = ["data.rotations", *(["eval.symmetries"] if name in _UP_TO_SYMMETRY else [])]
+            rival = [all(r.config.get(t) == runs[0].config.get(t) for t in terms) for r in runs]
+            rivals = [v for v, counts in zip(values, rival, strict=True) if counts]
             best = _best(rivals, glossary.entry_of(name).better)
             cells = [
-                Cell(glossary.write(name, v), v is not None and v == best and how == turned[0])
-                for v, how in zip(values, turned, strict=True)
+                Cell(glossary.write(name, v), v is not None and v == best and counts)
+                for v, counts in zip(values, rival, strict=True)
             ]
             rows.append(Row(name, glossary.entry_of(name), cells))
     return Table([run.name for run in runs], [("", rows)])

@@ -59,7 +59,7 @@ def test_confusion_between_objects_is_against_the_commonest_frame(predictions):
     _, bars, slabs = confusion.between_objects(predictions)
     np.testing.assert_allclose(bars.shares, [1, 0, 0, 0, 0])
     np.testing.assert_allclose(slabs.shares, [2 / 3, 0, 0, 1 / 3, 0])
-    angles = confusion.angle_to_class(predictions, np.array([1, 3, 5]))
+    angles = confusion.angle_to_class(predictions, np.array([1, 3, 5]), 30.0)
     np.testing.assert_allclose(angles, [0, 180, 0], atol=0.1)
 
 
@@ -68,7 +68,22 @@ def test_what_a_class_is_declared_blind_to_is_no_angle(predictions):
     errors[3] = _turn("z", 180)
     declared = {"slab": np.stack([np.eye(3), _turn("z", 180)])}
     blind = dataclasses.replace(_with(predictions, errors), symmetries=declared)
-    np.testing.assert_allclose(confusion.angle_to_class(blind, np.array([1, 3, 5])), 0, atol=0.1)
+    angles = confusion.angle_to_class(blind, np.array([1, 3, 5]), 30.0)
+    np.testing.assert_allclose(angles, 0, atol=0.1)
+
+
+def test_the_commonest_frame_is_found_up_to_what_a_class_is_declared_blind_to():
+    """Two frames look alike, and neither is commoner than the third."""
+    predictions = evaluate(
+        Untrained(), objects(10), (), seed=0, batch_size=10, max_train=0
+    ).predictions
+    errors = np.tile(np.eye(3), (10, 2, 1, 1))
+    slabs = np.arange(1, 10, 2)
+    errors[slabs[:2]], errors[slabs[2]] = _turn("x", 90), _turn("z", 180)
+    declared = {"slab": np.stack([np.eye(3), _turn("z", 180)])}
+    blind = dataclasses.replace(_with(predictions, errors), symmetries=declared)
+    angles = confusion.angle_to_class(blind, slabs, 30.0)
+    np.testing.assert_allclose(angles, [90, 90, 0, 0, 0], atol=0.1)
 
 
 def test_small_errors_are_on_the_diagonal_of_the_matrix(predictions):

@@ -14,7 +14,7 @@ from untrained import Untrained, objects
 
 from rotdis.evaluate import Evaluation, evaluate
 from rotdis.metric_writer import MetricWriter
-from rotdis.report import write_report
+from rotdis.report import glossary, page, write_report
 
 _VOID = ("meta", "img", "br", "input")
 _CONFIG = {"seed": 7, "data": {"resolution": 16, "source": "boxes.npz"}, "pose": {"method": "none"}}
@@ -145,6 +145,11 @@ def test_how_it_was_made_is_told(reported):
     assert '"source": "/this/boxes.npz"' in words and "seed7" in words.replace("\n", "")
 
 
+def test_a_model_that_has_no_hypotheses_is_not_said_to_choose_among_them(reported):
+    words = Page(reported[1]).words
+    assert "Pose errors" in words and "hypotheses" not in words
+
+
 def test_class_names_are_escaped(reported):
     assert "bar &lt;&amp;&gt;" in reported[1] and "bar <&>" not in reported[1]
 
@@ -163,5 +168,32 @@ def test_an_evaluation_without_objects_still_has_a_page(tmp_path):
 def test_data_without_common_frames_are_shown_as_the_model_has_them(tmp_path, evaluated):
     test, evaluation = evaluated
     predictions = dataclasses.replace(evaluation.predictions, aligned=False)
-    page = Page(_report(tmp_path, (test, Evaluation(evaluation.metrics, predictions))))
-    assert "share one frame" not in page.words and "source\u2019s frames" not in page.words
+    words = Page(_report(tmp_path, (test, Evaluation(evaluation.metrics, predictions)))).words
+    assert "share one frame" not in words and "source\u2019s frames" not in words
+    assert "chooses among hypotheses" in words  # as where no configuration says otherwise
+
+
+def test_objects_that_are_seen_as_they_are_have_no_pose_to_tell_of(tmp_path):
+    test = objects()
+    evaluation = evaluate(
+        Untrained(), test, (), seed=0, batch_size=4, max_train=0, rotations="none"
+    )
+    shown = Page(_report(tmp_path, (test, evaluation)))
+    assert "random rotation" not in shown.words and "pose" not in shown.ids
+    assert "perfect by itself" in shown.words
+    tiles = [tag[1]["title"] for tag in shown.tags if tag[1].get("class") == "tile"]
+    titles = [glossary.entry_of(f"reconstruction/{name}").text for name in ("iou", "sse")]
+    assert tiles[0] == titles[0] and titles[1] in tiles and len(tiles) == 3  # and nn1
+
+
+def test_a_run_tested_on_other_data_than_its_own_stands_beside_runs_on_those(tmp_path):
+    for name in ("this", "there", "at home"):
+        (tmp_path / name).mkdir()
+        source = "other.npz" if name == "there" else "boxes.npz"
+        config = {"format": 1, "config": {"data": {"resolution": 16, "source": source}}}
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        (tmp_path / name / "metrics.json").write_text('{"reconstruction/iou": 0.5}')
+    note = {"data": {"resolution": 16, "source": "other.npz"}}
+    (tmp_path / "this" / "evaluated.json").write_text(json.dumps(note))
+    shown = page._compared(tmp_path / "this", {"reconstruction/iou": 0.6})
+    assert shown["runs"].columns == ["this", "there"] and shown["elsewhere"] == ["at home"]

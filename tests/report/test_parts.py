@@ -13,7 +13,7 @@ from untrained import objects
 
 from rotdis.render import render_voxels, surface_field
 from rotdis.report import charts, glossary, images, siblings, tables, viewer
-from rotdis.report.sections import mean_shape
+from rotdis.report.sections import _file_names, mean_shape
 
 
 def _decoded(png):
@@ -106,6 +106,20 @@ def test_a_run_on_aligned_objects_is_no_rival():
     assert [cell.best for cell in row.cells] == [True, False, False]
 
 
+def test_a_run_that_is_forgiven_other_symmetries_is_no_rival_in_what_forgives():
+    metrics = {"reconstruction/iou": 0.5, "pose/pair_median_symmetric_deg": 5.0}
+    better = {"reconstruction/iou": 0.6, "pose/pair_median_symmetric_deg": 2.0}
+    forgiven = {"reconstruction/iou": 0.6, "pose/pair_median_symmetric_deg": 1.0}
+    runs = [
+        siblings.Run("this", metrics, {"eval.symmetries": ("a:C2",)}),
+        siblings.Run("better", better, {"eval.symmetries": ("a:C2",)}),
+        siblings.Run("forgiven", forgiven, {"eval.symmetries": ("a:D4",)}),
+    ]
+    ((_, (iou, error)),) = tables.side_by_side(runs).groups
+    assert [cell.best for cell in iou.cells] == [False, True, True]
+    assert [cell.best for cell in error.cells] == [False, True, False]
+
+
 def test_every_metric_is_in_the_table_known_or_not():
     metrics = {"pose/new": 1.5, "reconstruction/iou": 0.5, "reconstruction/iou/class/x/y": 0.25}
     table = tables.by_class(metrics)
@@ -165,3 +179,18 @@ def test_what_another_configuration_has_otherwise_is_told():
     one = {"pose.method": "mixture", "data.dir": "a", "train.steps": 5, "old": 1}
     other = {"pose.method": "none", "data.dir": "b", "train.steps": 5, "new": 1}
     assert siblings.differences(one, other) == ["pose.method=none"]
+
+
+def test_classes_have_files_of_their_own_on_any_file_system():
+    names = _file_names(["night stand", "night_stand", "Night-Stand", "\u00e9" * 250, "bed"])
+    assert names[0] == "night_stand" and names[-1] == "bed"
+    assert len({name.casefold() for name in names}) == 5
+    assert all(len(name.encode()) < 70 for name in names)
+
+
+def test_a_folder_that_cannot_be_listed_has_no_siblings(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
+    assert siblings.find(tmp_path / "run", {}) == ([], [])
