@@ -31,7 +31,7 @@ TINY = (
     "--config.train.steps=20",
     "--config.train.checkpoint_every=10",
     "--config.data.num_train=60",
-    "--config.data.num_test=20",
+    "--config.data.num_test=12",
 )
 
 
@@ -85,7 +85,7 @@ def test_training_ends_with_metrics_and_a_report(run):
         "pose/pair_median_deg/group/oriented", "data/test_duplicates_removed",
     ):  # fmt: skip
         assert np.isfinite(metrics[name]), name
-    assert metrics["data/test_objects"] == 20
+    assert metrics["data/test_objects"] == 12
     assert "pair" in result.stdout and (workdir / "report.html").stat().st_size > 100_000
     assert list((workdir / "tensorboard").iterdir())
 
@@ -102,7 +102,7 @@ def test_the_log_holds_what_we_print_and_nothing_else(run):
     assert all(line.startswith("--config.") for line in configuration.splitlines())
     ours = (
         r"\d+ train, \d+ validation, \d+ test objects at|  (skipped|quirks|duplicates): |"
-        r"20 test objects |$|  [a-z0-9_]+/[a-z0-9_]+ |  +objects |  [a-z_/]+ +\d+ |report: "
+        r"12 test objects |$|  [a-z0-9_]+/[a-z0-9_]+ |  +objects |  [a-z_/]+ +\d+ |report: "
     )
     for line in rest.splitlines():
         assert re.match(ours, line), line
@@ -214,7 +214,7 @@ def test_a_page_is_served_until_ctrl_c(run):
             while "http://" not in (line := process.stdout.readline()):
                 assert line, lines
                 lines.append(line)
-            assert "20 objects, the test split of furniture" in lines[0]
+            assert "12 objects, the test split of furniture" in lines[0]
             with urllib.request.urlopen(line.split()[1], timeout=60) as page:
                 assert b"<canvas" in page.read()
             process.send_signal(signal.SIGINT)

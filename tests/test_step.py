@@ -116,7 +116,8 @@ def _relative_difference(gradients, expected):
 
 
 @pytest.mark.parametrize(
-    "style, count", [("shard_map", 8), pytest.param("pmap", 2, marks=pytest.mark.slow), ("pmap", 8)]
+    "style, count",
+    [("shard_map", 8), *(pytest.param("pmap", n, marks=pytest.mark.slow) for n in (2, 8))],
 )
 def test_gradients_are_the_same_on_any_number_of_devices(
     style, count, single, model, config, state, packed, alike

@@ -26,9 +26,9 @@ def _planted(number, rng, tilt=0.0):
 
 def test_a_family_turned_by_the_cube_and_tilted_agrees():
     rng = np.random.default_rng(0)
-    planted = _planted(12, rng, tilt=9)
+    planted = _planted(8, rng, tilt=9)
     voxels = _as_they_came([corner(rng) for _ in planted], planted)
-    before = np.broadcast_to(np.eye(3), (12, 3, 3))
+    before = np.broadcast_to(np.eye(3), (8, 3, 3))
     result = synchronize.synchronize(voxels, before)
     after = result.rotations @ planted
     assert np.median(angles(planted)) > 80
