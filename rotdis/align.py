@@ -50,8 +50,8 @@ def align(
     mean IoU of the aligned voxels with those of its most similar meshes (null if it has none; where
     it is low, it is like none, and its turn is arbitrary); and
     `turned_deg`, by how much this differs from what the model alone says; `overview.png`, the first
-    of each folder before and after, six rows of eight; and `report.json`, how many were done, and
-    which were skipped, why.
+    eight of each of the first six folders (of a single one 48) before and after; and
+    `report.json`, how many were done, and which were skipped, why.
 
     Args:
         model: the trained model.

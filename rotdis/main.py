@@ -88,23 +88,30 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
     "host",
     "127.0.0.1",
-    "For --mode=explore: the address to listen on. The default is reached from this machine alone.",
+    "For --mode=explore: the address to listen on [127.0.0.1, reached from this machine alone].",
 )
 flags.DEFINE_integer(
-    "port", 8765, "For --mode=explore: the port to listen on; 0 takes any that is free.", 0, 65535
+    "port",
+    8765,
+    "For --mode=explore: the port to listen on; 0 takes any that is free [8765].",
+    0,
+    65535,
 )
 flags.DEFINE_integer(
     "processes",
     1,
     "For --mode=train: how many processes train one model together, each started with this same "
-    "command; 0 where SLURM, Open MPI, Kubernetes or a TPU pod says how many and which this is.",
+    "command; 0 where SLURM, Open MPI, Kubernetes or a TPU pod says how many and which this is "
+    "[1].",
     0,
 )
 flags.DEFINE_string(
     "coordinator", None, "With --processes=N: HOST:PORT at which process 0 is reached by all."
 )
 flags.DEFINE_integer("process_id", None, "With --processes=N: which of them this is, from 0.", 0)
-flags.DEFINE_boolean("browser", True, "For --mode=explore: open the page in the browser.")
+flags.DEFINE_boolean(
+    "browser", True, "For --mode=explore: open the page in the browser; --nobrowser does not."
+)
 
 
 def _run(arguments: list[str]) -> None:

@@ -27,7 +27,7 @@ _FIELDS = {
     "data.loader": "or tfdata, which feeds shards from memory: for data larger than the device's",
     "model.dtype": "or bfloat16: half of the memory for activations",
     "model.latent_size": "numbers in a shape code",
-    "pose.method": "or search (the affine VAE), none (the plain VAE)",
+    "pose.method": "or search, none (affine, plain VAE): configs/baselines",
     "train.start_from": "a trained model to go on from: modelnet10, a file, or a run's folder",
     "train.steps": "how many; a run goes on until it has done them",
     "train.batch_size": "objects in a step, over all devices; less where memory runs out",
