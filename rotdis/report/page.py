@@ -117,7 +117,8 @@ def _pictures(
             predictions.pair_error, predictions.label, predictions.class_names
         ),
         "kinds": confusion.KINDS,
-        "views_confused": confusion.between_views(predictions),
+        # Without a common frame it is not known which way is up.
+        "views_confused": confusion.between_views(predictions) if predictions.aligned else None,
         "frames_confused": confusion.between_objects(predictions) if predictions.aligned else None,
         "matrix": confusion.matrix(predictions),
         "viewer": viewer.scenes(model, test, predictions, viewer.choose(predictions, _TURNED)),
