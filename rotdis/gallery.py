@@ -9,7 +9,7 @@ from PIL import Image
 
 from rotdis import atomic, generate, surfaces
 from rotdis.data import furniture, normalize
-from rotdis.errors import RotdisError
+from rotdis.errors import RotdisError, UsageError
 from rotdis.inference import Model
 from rotdis.mesh_files import FORMATS, find_meshes
 from rotdis.pictures import contact_sheet, draw
@@ -70,12 +70,14 @@ def write_gallery(
         raise RotdisError(f"an interpolation needs two objects; given: {given}")
     output = Path(output)
     atomic.make_folder(output)
-    _remove_earlier(output)
     pages = {"samples": _samples(model, seed), "interpolation": _interpolation(model, objects)}
     if model.config.pose.method == "none":
         print('no sweep: a model with pose.method "none" turns nothing')
     else:
         pages["sweep"] = _sweep(model, *next(iter(objects.items())))
+    # What an earlier call wrote, perhaps of other objects or in another format.
+    for path in _earlier(output):
+        path.unlink()
     written, empty = 0, []
     for title, (sheet, volumes) in pages.items():
         Image.fromarray(sheet).save(output / f"{title}.png", optimize=True)
@@ -96,12 +98,10 @@ def write_gallery(
     print(f"generated: {', '.join(f'{title}.png' for title in pages)}, {written} meshes: {output}")
 
 
-def _remove_earlier(output: Path) -> None:
-    """Removes what an earlier call wrote, perhaps of other objects or in another format."""
+def _earlier(output: Path) -> list[Path]:
+    """Returns the files of a folder that are named as results are."""
     patterns = [f"meshes/{name}.{suffix}" for name in _MESHES for suffix in FORMATS]
-    for pattern in (*_PICTURES, *patterns):
-        for path in output.glob(pattern):
-            path.unlink()
+    return [path for pattern in (*_PICTURES, *patterns) for path in output.glob(pattern)]
 
 
 def example_objects(resolution: int) -> Objects:
@@ -123,9 +123,17 @@ def load_objects(source: str | Path, resolution: int, output: str | Path | None 
 
     Raises:
         DataError: there is no such file or folder, or no mesh in it.
+        UsageError: a mesh would be replaced by results.
     """
     objects: Objects = {}
     paths = find_meshes(source, output)
+    results = {path.resolve() for path in _earlier(Path(output))} if output is not None else ()
+    for path in paths:
+        if path.resolve() in results:
+            raise UsageError(
+                f"--output: {path} is one of the meshes of the input and would be replaced; "
+                "choose another folder"
+            )
     for done, path in enumerate(paths):
         if len(objects) == 2 * _PAIRS:
             print(f"shown are the first {len(objects)} meshes; {len(paths) - done} are not read")

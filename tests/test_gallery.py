@@ -8,7 +8,7 @@ pytest.importorskip("igl")
 trimesh = pytest.importorskip("trimesh")
 from rotdis import gallery  # noqa: E402  (needs trimesh)
 from rotdis.config import base_config  # noqa: E402
-from rotdis.errors import DataError, RotdisError  # noqa: E402
+from rotdis.errors import DataError, RotdisError, UsageError  # noqa: E402
 from rotdis.models.rotation_vae import Code  # noqa: E402
 
 
@@ -85,6 +85,30 @@ def test_nothing_of_an_earlier_call_stays_beside_the_new(tmp_path):
     left = {path.name for path in before if path.is_file() and path.exists()}
     assert left == {"samples.png", "interpolation.png"}
     assert (tmp_path / "meshes" / "mine.ply").exists()
+
+
+def test_what_was_there_stays_until_there_is_something_new(tmp_path):
+    gallery.write_gallery(_Model(), tmp_path, _objects("a", "b"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    model = _Model()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    model.canonicalize = stopped
+    with pytest.raises(KeyboardInterrupt):
+        gallery.write_gallery(model, tmp_path, _objects("c", "d"))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
+def test_meshes_that_results_would_replace_are_no_input(tmp_path):
+    mine = tmp_path / "meshes" / "sample_0.obj"
+    mine.parent.mkdir()
+    trimesh.creation.box((1, 2, 3)).export(mine)
+    for source in (mine, mine.parent):
+        with pytest.raises(UsageError, match="sample_0.obj is one of the meshes of the input"):
+            gallery.load_objects(source, 16, tmp_path)
+    assert list(gallery.load_objects(mine, 16, tmp_path / "else")) == ["sample_0"]
 
 
 def test_a_model_without_a_pose_has_no_sweep(tmp_path, capsys):
