@@ -15,12 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 from scipy.spatial.transform import Rotation
-from websockets.asyncio.client import connect
 
-from rotdis import inference
+from rotdis import extras, inference
 from rotdis.errors import RotdisError
-from rotdis.explore import objects, protocol, server
-from rotdis.explore.explorer import Explorer
+from rotdis.explore import objects, protocol
 
 _EVENT = 1 / 60  # seconds between two events of a mouse
 _SPEED = 90  # degrees a second
@@ -48,6 +46,10 @@ def measure(address: str, seconds: float) -> Latency:
 
 
 async def _drag(address: str, seconds: float) -> tuple[list[float], int]:
+    from websockets.asyncio.client import connect  # of the extra `explore`
+
+    from rotdis.explore import server
+
     sent, waits, pictures = {}, [], 0
     async with connect(f"ws{address[4:-1]}{server.SOCKET}", max_size=None) as socket:
         await socket.recv()
@@ -62,7 +64,10 @@ async def _drag(address: str, seconds: float) -> tuple[list[float], int]:
                 await asyncio.sleep(_EVENT)
 
         moving = asyncio.create_task(move())
-        while not (moving.done() and not sent):
+        while not moving.done() or sent:
+            if not sent:  # all is answered, and the next event is still to come, if any
+                await asyncio.sleep(_EVENT / 10)
+                continue
             fields, _ = protocol.unpack(await socket.recv())
             now, pictures = time.perf_counter(), pictures + 1
             for number in [each for each in sent if each <= fields["sequence"]]:
@@ -76,19 +81,32 @@ def _view(number: int, rotation: Rotation) -> str:
     return json.dumps({"kind": "view", "sequence": number, "upright": True, **fields})
 
 
+def _duration(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 3600")
+    return seconds
+
+
 def main() -> None:
     """Measures, and prints what was measured."""
     parser = argparse.ArgumentParser(prog="rotdis.explore.latency", description=__doc__)
     parser.add_argument("--workdir", required=True, help="a run, exported file or packaged model")
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long to drag [5]")
+    parser.add_argument("--seconds", type=_duration, default=5.0, help="how long to drag [5]")
     arguments = parser.parse_args()
     logging.set_verbosity(logging.ERROR)
     try:
+        from rotdis.explore import server
+        from rotdis.explore.explorer import Explorer
+
         model = inference.load(arguments.workdir)
         explorer = Explorer(model, *objects.choose(model.config.data), arguments.workdir)
         with server.in_background(explorer) as address:
             latency = measure(address, arguments.seconds)
-    except RotdisError as error:
+    except (RotdisError, ImportError) as error:
+        error = extras.missing(error) if isinstance(error, ImportError) else error
+        if isinstance(error, ImportError):
+            raise
         parser.error(str(error))
     print(
         f"from drag to surfaces at {model.resolution}^3: {latency.median:.0f} ms (median), "

@@ -127,3 +127,21 @@ def test_what_is_shown_is_downloaded(page, tmp_path):
             break
         page.driver.execute_async_script("setTimeout(arguments[0], 50)")
     assert trimesh.load_mesh(path).is_watertight
+
+
+def test_once_the_server_has_ended_nothing_hides_that(browser):
+    explorer = Explorer(tiny_model(), box_set(), "boxes", "tiny")
+    with server.in_background(explorer) as address:
+        browser.open(address, width=1000, height=700)
+        browser.wait("document.body.dataset.shown > 0", 60)
+    browser.wait("document.getElementById('notice').textContent.includes('Reload')", 60)
+    for name in ("mine.obj", "mine.xyz"):
+        browser.run(
+            "const given = new DataTransfer(); given.items.add(new File(['v'], arguments[0]));"
+            "const input = document.getElementById('file'); input.files = given.files;"
+            "input.dispatchEvent(new Event('change'))",
+            name,
+        )
+        notice = browser.run("return document.getElementById('notice').textContent")
+        assert notice.startswith("The connection is closed")
+    assert browser.problems() == []

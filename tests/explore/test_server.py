@@ -1,5 +1,6 @@
 """What a server lets in and what not: addresses, other sites, sizes, numbers; each tab its own."""
 
+import asyncio
 import http.client
 import json
 import signal
@@ -197,6 +198,40 @@ def test_the_time_of_a_drag_is_measured(address):
     measured = latency.measure(address, 0.5)
     assert 0 < measured.median <= measured.percentile_95 < 10_000
     assert measured.pictures_per_second > 0.2
+
+
+def test_answers_faster_than_the_mouse_do_not_hold_it_up(monkeypatch):
+    """Each view is answered before the next event, the last one as well."""
+
+    class Socket:
+        def __init__(self, *_, **__):
+            self.asked = asyncio.Queue()
+
+        async def __aenter__(self):
+            self.asked.put_nowait({"sequence": None})  # the greeting
+            return self
+
+        async def __aexit__(self, *_):
+            pass
+
+        async def send(self, text):
+            self.asked.put_nowait({"sequence": None} | json.loads(text))
+
+        async def recv(self):
+            fields = await self.asked.get()
+            return protocol.pack("shown", sequence=fields["sequence"])
+
+    monkeypatch.setattr("websockets.asyncio.client.connect", Socket)
+    waits, pictures = asyncio.run(asyncio.wait_for(latency._drag("http://here/", 0.1), 10))
+    assert len(waits) == pictures == 6
+
+
+@pytest.mark.parametrize("seconds", ["0", "inf", "nan", "-1", "soon"])
+def test_a_drag_takes_some_time(seconds, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["latency", "--workdir=tiny", f"--seconds={seconds}"])
+    with pytest.raises(SystemExit) as ended:
+        latency.main()
+    assert ended.value.code == 2 and "--seconds" in capsys.readouterr().err
 
 
 def test_the_command_that_measures_it_tells_it(monkeypatch, capsys):

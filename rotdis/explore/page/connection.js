@@ -18,7 +18,8 @@ export class Connection {
   async sendFile(file) {
     const name = new TextEncoder().encode(file.name).slice(0, 1024);
     const length = new Uint8Array(new Uint32Array([name.length]).buffer);
-    this.socket.send(await new Blob([length, name, file]).arrayBuffer());
+    const content = await new Blob([length, name, file]).arrayBuffer();
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(content);
   }
 }
 

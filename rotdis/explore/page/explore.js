@@ -16,14 +16,16 @@ const labels = Object.fromEntries(
 const want = { mode: "infer", quaternion: [0, 0, 0, 1], amounts: [], upright: true };
 const asked = new Map(); // number of a view -> the time of the event that it was asked for
 const latencies = [];
-let ownFile, sentFile, about, sequence = 0, scheduled = null, scheduledTime = 0;
+let ownFile, sentFile, about, closed, sequence = 0, scheduled = null, scheduledTime = 0;
 
 const stage = new Stage(byId("canvas"), labels, (quaternion, time) => turn(quaternion, time, false));
 const connection = new Connection(
   (message) => ({ hello, opened, shown, sampled: () => ask(), file, error })[message.kind](message),
-  (code) => notify(
-    code === 1009 ? "The file is over the limit. Reload the page to go on."
-      : "The connection is closed. Is it still running? Reload the page to go on.", true),
+  (code) => {
+    closed = code === 1009 ? "The file is over the limit. Reload the page to go on."
+      : "The connection is closed. Is it still running, and not in too many tabs? Reload the page to go on.";
+    notify();
+  },
 );
 
 // What is wanted ------------------------------------------------------------------------------
@@ -204,12 +206,13 @@ function showLatency(milliseconds) {
 
 let noticeTimer;
 function notify(text = "", isError = false) {
+  if (closed) [text, isError] = [closed, true]; // nothing else matters then
   const notice = byId("notice");
   notice.textContent = text;
   notice.classList.toggle("plain", !isError);
   notice.hidden = !text;
   clearTimeout(noticeTimer);
-  if (isError && !text.includes("Reload")) noticeTimer = setTimeout(() => notify(), 9000);
+  if (isError && !closed) noticeTimer = setTimeout(() => notify(), 9000);
 }
 
 function addSlider(parent, { id, name, title = "", least, most, step, unit, change }) {
