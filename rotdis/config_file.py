@@ -4,6 +4,7 @@ The file is Python, and whatever Python raises in it is its author's to mend: no
 the libraries that ran it.
 """
 
+import difflib
 import traceback
 
 import ml_collections
@@ -48,6 +49,32 @@ class Parser(flags.ArgumentParser):
             )
         self.config = config
         return config
+
+
+def unknown_field(options: flags.FlagValues, arguments: list[str]) -> str | None:
+    """Returns what to say of the first --config.FIELD that the configuration does not have.
+
+    Args:
+        options: those of the command line, whose `config` is parsed by `Parser`.
+        arguments: the command line, without the program.
+    """
+    for argument in arguments:
+        option, *parts = argument.lstrip("-").split("=")[0].split(".")
+        place = options["config"].parser.config if option == "config" else None
+        if option == "config" and parts and place is None:
+            return (
+                f"--config.{'.'.join(parts)}: needs a --config=FILE before it, such as "
+                "--config=configs/modelnet.py"
+            )
+        for part in parts if place is not None else ():
+            known = list(place) if isinstance(place, ml_collections.ConfigDict) else []
+            if part not in known:
+                alike = difflib.get_close_matches(part, known, 1)
+                hint = f"did you mean {alike[0]}? " if alike else ""
+                path = ".".join([option, *parts])
+                return f"--{path}: there is no such field; {hint}see rotdis/config.py"
+            place = place[part]
+    return None
 
 
 def _fault(error: BaseException, path: str) -> str:

@@ -6,7 +6,6 @@ python -m rotdis.main --config=configs/X.py --workdir=W [--mode=train] [--config
 """
 
 import contextlib
-import difflib
 import errno
 import os
 import signal
@@ -164,29 +163,11 @@ def _parse(arguments: list[str]) -> list[str]:
     try:
         return FLAGS(arguments)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        message = _unknown_field(arguments[1:]) or f"{' '.join(str(error).split())} (see --help)"
+        message = (
+            config_file.unknown_field(FLAGS, arguments[1:])
+            or f"{' '.join(str(error).split())} (see --help)"
+        )
         raise UsageError(message) from error
-
-
-def _unknown_field(arguments: list[str]) -> str | None:
-    """Returns what to say of the first --config.FIELD that the configuration does not have."""
-    for argument in arguments:
-        option, *parts = argument.lstrip("-").split("=")[0].split(".")
-        place = FLAGS["config"].parser.config if option == "config" else None
-        if option == "config" and parts and place is None:
-            return (
-                f"--config.{'.'.join(parts)}: needs a --config=FILE before it, such as "
-                "--config=configs/modelnet.py"
-            )
-        for part in parts if place is not None else ():
-            known = list(place) if isinstance(place, ml_collections.ConfigDict) else []
-            if part not in known:
-                alike = difflib.get_close_matches(part, known, 1)
-                hint = f"did you mean {alike[0]}? " if alike else ""
-                path = ".".join([option, *parts])
-                return f"--{path}: there is no such field; {hint}see rotdis/config.py"
-            place = place[part]
-    return None
 
 
 def main() -> None:

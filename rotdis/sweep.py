@@ -86,7 +86,7 @@ def collect(folder: str | Path) -> list[Row]:
     for run in runs:
         try:
             rows.append(_row(run))
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise RotdisError(
                 f"{run}: lacks what a finished run has ({error}); train it on, or move it away"
             ) from error
@@ -219,8 +219,12 @@ def main() -> None:
             f"{closed:>10} {r.seconds_per_step:>7.3f} {1000 * r.seconds_per_object:>10.2f} "
             f"{r.encoding_ratio:>8.1f}x"
         )
-    write_csv(rows, folder / "sweep.csv")
-    plot(rows, folder / "sweep.png")
+    try:
+        write_csv(rows, folder / "sweep.csv")
+        plot(rows, folder / "sweep.png")
+    except OSError as error:
+        print(f"rotdis: {error.filename}: cannot be written ({error.strerror})", file=sys.stderr)
+        sys.exit(1)
     print(f"written: {folder / 'sweep.csv'}, {folder / 'sweep.png'}")
 
 

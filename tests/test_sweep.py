@@ -124,9 +124,10 @@ def _row(rotations, method, sse, seconds=0.1):
     return sweep.Row(rotations, method, 8, 0, sse, np.nan, 0.5, 0.9, 0.8, 3.0, 0.8, 1.0, seconds)
 
 
-def test_a_run_that_lacks_something_is_named(folder, tmp_path):
+@pytest.mark.parametrize("content", ["{}", "3", "{"])
+def test_a_run_that_lacks_something_is_named(content, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "sweep")
-    (tmp_path / "sweep" / "so3,mixture,4,0" / "metrics.json").write_text("{}")
+    (tmp_path / "sweep" / "so3,mixture,4,0" / "metrics.json").write_text(content)
     with pytest.raises(RotdisError, match="so3,mixture,4,0: lacks what a finished run has"):
         sweep.collect(tmp_path / "sweep")
 

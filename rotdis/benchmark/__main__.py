@@ -10,7 +10,9 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
+from rotdis import atomic
 from rotdis.benchmark import command
+from rotdis.errors import UsageError
 
 PARTS = ("rotation", "training", "loading", "inference", "encoding")
 _SLOW = ("encoding",)  # only where asked for: it searches poses
@@ -41,6 +43,8 @@ def main() -> None:
         OSError: the results cannot be written.
     """
     logging.set_verbosity(logging.ERROR)
+    import tabulate  # noqa: F401  (of the extra `benchmark`: a lack of it shows before the work)
+
     # After the flags, so that --help is quick.
     from rotdis.benchmark import encoding, inference, loading, machine, rotation, tables, training
     from rotdis.config import base_config
@@ -49,28 +53,34 @@ def main() -> None:
     config: ml_collections.ConfigDict = FLAGS.config or base_config()
     validate(config)
     path = Path(FLAGS.json)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise UsageError(f"--json={path}: is a folder; name a file")
     here = machine.measure(FLAGS.seconds)
     print(tables.of_machine(here))
     results = {"machine": here._asdict()}
+
+    def note(part: str, measured: object) -> None:
+        """What is measured is kept, whatever becomes of the next part."""
+        results[part] = measured
+        atomic.write(path, (json.dumps(results, indent=2) + "\n").encode())
+
     if "rotation" in FLAGS.only:
         rows = rotation.run(FLAGS.seconds)
         print(tables.of_rotation(rows, here))
-        results["rotation"] = [row._asdict() for row in rows]
+        note("rotation", [row._asdict() for row in rows])
     if "training" in FLAGS.only:
         measured = training.run(config, FLAGS.seconds)
         print(tables.of_training(measured, here))
-        results["training"] = training.as_dict(measured)
+        note("training", training.as_dict(measured))
     if "loading" in FLAGS.only:
-        results["loading"] = loading.run(config, FLAGS.seconds)
+        note("loading", loading.run(config, FLAGS.seconds))
         print(tables.of_loading(results["loading"]))
     if "inference" in FLAGS.only:
-        results["inference"] = inference.run(config, FLAGS.seconds)
+        note("inference", inference.run(config, FLAGS.seconds))
         print(tables.of_inference(results["inference"]))
     if "encoding" in FLAGS.only:
-        results["encoding"] = encoding.run(config, FLAGS.seconds)
+        note("encoding", encoding.run(config, FLAGS.seconds))
         print(tables.of_encoding(results["encoding"]))
-    path.write_text(json.dumps(results, indent=2) + "\n")
     print(f"written: {path}")
 
 

@@ -106,6 +106,8 @@ def _row(title: str, *columns: Float[np.ndarray, " p"]) -> list[object]:
 
 def run(workdir: str, each: int, seed: int, folder: Path) -> str:
     """Measures, leaves everything in `folder`, and returns a table."""
+    from tabulate import tabulate  # of the extra `benchmark`
+
     model = inference.load(workdir)
     placed = write_meshes(folder / "meshes", each, seed)
     rows = {
@@ -130,8 +132,6 @@ def run(workdir: str, each: int, seed: int, folder: Path) -> str:
     near = f"< {NEAR:g}"
     pair = (near, "exactly", near)
     headings = ["class", "model, deg", *pair, "align, deg", *pair]
-    from tabulate import tabulate  # of the extra `benchmark`
-
     return tabulate(lines, headings, disable_numparse=True)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from absl import app, flags
 
 from rotdis import config_file, extras
-from rotdis.errors import RotdisError
+from rotdis.errors import RotdisError, UsageError
 
 FLAGS = flags.FLAGS
 
@@ -26,8 +26,15 @@ def run(name: str, main: Callable[[], None]) -> None:
             raise app.UsageError(f"what is {arguments[1]!r}? options are written --name=value")
         main()
 
+    def parsed(arguments: list[str]) -> list[str]:
+        try:
+            return app.parse_flags_with_usage(arguments)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            message = config_file.unknown_field(FLAGS, arguments[1:]) if "config" in FLAGS else None
+            raise UsageError(message or f"{' '.join(str(error).split())} (see --help)") from error
+
     try:
-        app.run(without_arguments)
+        app.run(without_arguments, flags_parser=parsed)
     except (RotdisError, OSError, ImportError) as error:
         error = extras.missing(error) if isinstance(error, ImportError) else error
         if isinstance(error, ImportError):

@@ -44,7 +44,9 @@ def measure(seconds: float) -> Machine:
     )
     device = jax.devices()[0].device_kind
     if backend == "cpu":
-        device = f"{_cpu_name()}, {len(os.sched_getaffinity(0))} cores"
+        # Those that this process may use, where the system tells.
+        available = getattr(os, "sched_getaffinity", None)
+        device = f"{_cpu_name()}, {len(available(0)) if available else os.cpu_count()} cores"
     return Machine(
         backend=backend,
         device=device,

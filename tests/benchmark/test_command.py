@@ -58,6 +58,8 @@ def test_a_wrong_part_or_configuration_is_one_line():
     [
         ("", ["--config=configs/latent_sweep.py:cubes"], "a cell is ROTATIONS,METHOD"),
         (".scaling", ["--config=configs/smoke.py", "--config.model.grid=7"], "model.grid"),
+        ("", ["--config=configs/smoke.py", "--config.train.stepz=3"], "did you mean steps?"),
+        ("", ["--json=configs"], "--json=configs: is a folder"),
         (".scaling", ["--config=configs/baselines/search.py"], "'search' cannot be counted"),
         (".alignment", ["--workdir=nowhere"], "nowhere"),
     ],
