@@ -46,15 +46,16 @@ on_all() {
     tpu ssh "$TPU" --worker=all --command="$1"
 }
 
+# A slice may be preempted here as well, so each step says whether it failed.
 bring() {
     local archive
     archive=$(mktemp -d)/rotdis.tar.gz
-    git archive --format=tar.gz --output="$archive" HEAD
-    tpu scp "$archive" "$TPU:rotdis.tar.gz" --worker=all
+    git archive --format=tar.gz --output="$archive" HEAD || return
+    tpu scp "$archive" "$TPU:rotdis.tar.gz" --worker=all || return
     rm -r "$(dirname "$archive")"
     if [[ -n "${MOUNT:-}" ]]; then
         on_all "mountpoint -q ${MOUNT##* } || { sudo apt-get -qq install -y nfs-common &&
-            sudo mkdir -p ${MOUNT##* } && sudo mount -t nfs $MOUNT; }"
+            sudo mkdir -p ${MOUNT##* } && sudo mount -t nfs $MOUNT; }" || return
     fi
     # The images of some TPUs have an older Python only.
     on_all "{ python3.12 -m ensurepip --version || python3.11 -m ensurepip --version; } \
@@ -64,16 +65,15 @@ bring() {
 }
 
 train="cd rotdis && .venv/bin/python -m rotdis.main --processes=0$(printf ' %q' "$@")"
+trap 'echo "to delete the slice: gcloud compute tpus tpu-vm delete $TPU ${place[*]}"' EXIT
 while true; do
     make
-    bring
     status=0
-    on_all "$train" || status=$?
+    { bring && on_all "$train"; } || status=$?
     # Whatever ended it: while the slice is there, the message above says what is wrong.
     if ((status == 0)) || [[ "$(state)" == READY || -n "${DRY_RUN:-}" ]]; then
         break
     fi
     echo "the slice is $(state): making it anew, the run goes on from its last checkpoint" >&2
 done
-echo "to delete the slice: gcloud compute tpus tpu-vm delete $TPU ${place[*]}"
 exit "$status"

@@ -114,6 +114,28 @@ def test_a_tpu_slice_is_made_and_every_host_runs_the_command():
     assert farewell.startswith("to delete the slice: gcloud compute tpus tpu-vm delete one")
 
 
+def test_a_tpu_slice_that_is_preempted_while_it_is_set_up_is_made_anew(tmp_path):
+    """The first copy fails, and the slice is gone; the second time all goes well."""
+    log, seen = tmp_path / "log", tmp_path / "seen"
+    _program(
+        tmp_path / "gcloud",
+        f"""echo "$*" >>{log}
+        case "$*" in
+            *describe*) if [[ -e {seen} ]]; then echo PREEMPTED; fi ;;
+            *scp*) [[ -e {seen} ]] || {{ touch {seen}; exit 255; }} ;;
+        esac""",
+    )
+    result = _run(
+        "bash", str(LAUNCH / "tpu.sh"), TPU="one", ZONE="a-b", SPOT="1",
+        PATH=f"{tmp_path}:{os.environ['PATH']}",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    done = log.read_text()
+    assert done.count(" create one ") == 2 and done.count(" delete one ") == 1
+    assert "PREEMPTED: making it anew" in result.stderr
+    assert result.stdout.splitlines()[-1].startswith("to delete the slice: ")
+
+
 @pytest.mark.parametrize("missing", ["TPU", "ZONE"])
 def test_which_slice_must_be_said(missing):
     given = {"TPU": "one", "ZONE": "a-b", missing: ""}
