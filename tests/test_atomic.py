@@ -21,6 +21,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_could_not_be_written_is_named(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError) as caught:
+        atomic.write(tmp_path / "file", b"")
+    assert caught.value.filename == str(tmp_path / "file") and ".tmp" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["a" * 251 + ".obj", "ä" * 127 + "b", ".a", " "])
 def test_any_legal_name_can_be_written(tmp_path, name):
     atomic.write(tmp_path / name, b"content")

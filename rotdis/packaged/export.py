@@ -33,11 +33,15 @@ def export(workdir: str | Path, output: str | Path) -> Path:
     Raises:
         CheckpointError: there is no such run, it has no checkpoint, its parameters are not finite,
             its metrics are damaged, or the file would be over 10 MB.
-        UsageError: the file has another suffix.
+        UsageError: the file has another suffix, or is a folder.
+        RotdisError: its folder cannot be written.
     """
     output = Path(output)
     if output.suffix != packaged.SUFFIX:
         raise UsageError(f"--output={output}: name it NAME{packaged.SUFFIX}")
+    if output.is_dir():
+        raise UsageError(f"--output={output}: is a folder; name a file")
+    atomic.make_folder(output.parent)
     config, params, step = inference.restore(workdir)
     metrics = _metrics(Path(workdir), config)
     dtype, content = _smallest(config, params, step)
