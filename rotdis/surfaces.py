@@ -25,19 +25,24 @@ def surface(occupancy: Float[np.ndarray, "d d d"], radius: float = 1.0) -> trime
         A closed mesh with outward normals, axes (x, y, z); an empty one where nothing exceeds 0.5.
 
     Raises:
-        ValueError: the grid is not cubic or not finite, or the radius not positive.
+        ValueError: the grid is not cubic or not finite, or the radius not positive and finite.
     """
-    size = len(occupancy)
-    if occupancy.shape != (size,) * 3 or not np.isfinite(occupancy).all() or not radius > 0:
+    occupancy = np.asarray(occupancy)
+    cubic = occupancy.ndim == 3 and len(set(occupancy.shape)) == 1 and occupancy.size > 0
+    if not cubic or not np.isfinite(occupancy).all() or not 0 < radius < np.inf:
         raise ValueError(
             f"surface takes a finite grid (D, D, D) and a positive radius, not {occupancy.shape} "
             f"and {radius}"
         )
+    size = len(occupancy)
     if occupancy.max() <= 0.5:
         return trimesh.Trimesh()
     padded = np.pad(occupancy, 1).astype(np.float32)
     # A voxel of the very level would be a corner of many triangles, and the surface not closed.
     padded[np.abs(padded - 0.5) < _NEAR_LEVEL] = 0.5 + _NEAR_LEVEL
+    # Where 0 and 1 meet crosswise the level would lie just in the middle, a tie that cubes beside
+    # each other may break differently.
+    padded[padded < 0.5] -= _NEAR_LEVEL
     vertices, faces, _, _ = measure.marching_cubes(padded, 0.5, allow_degenerate=False)
     # Wound the other way round, the faces' normals point outwards. Scaled once it is closed: what
     # trimesh takes for one vertex does not depend on the size.

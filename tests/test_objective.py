@@ -10,7 +10,7 @@ from tiny import tiny_config
 
 from rotdis import losses, objective, step
 from rotdis.geometry import so3
-from rotdis.models import rotation_vae
+from rotdis.models import pose, rotation_vae
 
 _make_views = jax.jit(objective.make_views, static_argnums=2)
 
@@ -35,6 +35,22 @@ def _objective(config, count):
     params = step.init_state(model, config).params
     keys = jax.random.split(jax.random.key(0), count)
     return jax.jit(functools.partial(objective.loss_and_metrics, params, model, config, x, keys))
+
+
+def test_the_pose_that_is_a_target_is_not_drawn_to_what_it_is_the_target_of():
+    """By the likelihood of the other view's pose hypotheses are moved, and not that pose."""
+    config = tiny_config()
+    turns = so3.random_uniform(jax.random.key(0), (2, 3))
+    rotations = so3.random_uniform(jax.random.key(1), (6, 24))
+    posterior = pose.PosePosterior(rotations, jnp.full((6, 24), -np.log(24)))
+    code = rotation_vae.Code(jnp.zeros((6, 2)), jnp.zeros((6, 2)), rotations[:, 0], posterior)
+
+    def term(target, hypotheses):
+        seen = code.replace(rotation=target, posterior=posterior.replace(rotations=hypotheses))
+        return objective._pose_terms(seen, turns, config)["equivariance"]
+
+    of_target, of_hypotheses = jax.grad(term, (0, 1))(code.rotation, rotations)
+    assert not of_target.any() and np.abs(of_hypotheses).max() > 0.01
 
 
 @pytest.mark.parametrize("swap", [True, False])

@@ -45,6 +45,13 @@ def test_a_surface_is_closed_where_voxels_are_half_full_as_well(seed):
     assert mesh.is_watertight and mesh.volume > 0
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_surface_is_closed_where_full_voxels_meet_crosswise(share):
+    full = np.random.default_rng(0).random((12, 12, 12)) < share
+    mesh = surfaces.surface(full.astype(np.float32))
+    assert mesh.is_watertight and mesh.volume > 0
+
+
 @pytest.mark.parametrize("suffix", ["obj", "off", "ply"])
 def test_a_saved_surface_has_its_units(tmp_path, suffix):
     mesh = surfaces.surface(_ball(8, 3).astype(np.float32), radius=1e-8)
@@ -55,7 +62,14 @@ def test_a_saved_surface_has_its_units(tmp_path, suffix):
 
 @pytest.mark.parametrize(
     "occupancy, radius",
-    [(_ball(16, 5)[:10], 1.0), (np.full((8,) * 3, np.nan), 1.0), (_ball(16, 5), -1.0)],
+    [
+        (_ball(16, 5)[:10], 1.0),
+        (np.full((8,) * 3, np.nan), 1.0),
+        (np.zeros((0, 0, 0)), 1.0),
+        ([[1.0]], 1.0),
+        (_ball(16, 5), -1.0),
+        (_ball(16, 5), np.inf),
+    ],
 )
 def test_what_has_no_surface_is_refused(occupancy, radius):
     with pytest.raises(ValueError, match="finite grid .* positive radius"):

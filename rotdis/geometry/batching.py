@@ -27,13 +27,18 @@ def on_batches(function: Callable) -> Callable:
 
     @merged.def_vmap
     def merge_axes(size, batched, *arrays):
-        # `merged` has a batch axis of its own already; the new one joins it.
+        # `merged` has a batch axis of its own already; the new one joins it. Sizes are written out,
+        # since of no examples none could be inferred.
+        inner = next(
+            array.shape[1] if is_batched else array.shape[0]
+            for array, is_batched in zip(arrays, batched, strict=True)
+        )
         arrays = (
             array if is_batched else jnp.broadcast_to(array, (size, *array.shape))
             for array, is_batched in zip(arrays, batched, strict=True)
         )
-        result = merged(*(array.reshape(-1, *array.shape[2:]) for array in arrays))
-        return result.reshape(size, -1, *result.shape[1:]), True
+        result = merged(*(array.reshape(size * inner, *array.shape[2:]) for array in arrays))
+        return result.reshape(size, inner, *result.shape[1:]), True
 
     @functools.wraps(function)
     def on_example(*arrays):

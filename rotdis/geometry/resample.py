@@ -39,8 +39,13 @@ def rotate(
             None takes the best for the backend.
 
     Raises:
-        ValueError: the grid is not cubic, the matrix is not 3x3, or there is no such method.
+        ValueError: the grid is not cubic or not of floats, the matrix is not 3x3, or there is no
+            such method.
     """
+    if not jnp.issubdtype(volume.dtype, jnp.floating):
+        raise ValueError(
+            f"rotate interpolates, so it takes a volume of floats, not {volume.dtype}: convert it"
+        )
     if volume.ndim != 4 or len(set(volume.shape[:3])) != 1 or rotation.shape != (3, 3):
         raise ValueError(
             "rotate takes one volume (D, D, D, C) and one rotation (3, 3), "

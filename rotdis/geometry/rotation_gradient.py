@@ -92,7 +92,7 @@ def _sum_by_product(values: Float[Array, "... c"]) -> Float[Array, "..."]:
     Its sum in float32 would keep its order, one channel after the other.
     """
     channels = values.shape[-1]
-    ones = jnp.ones(channels)
+    ones = jnp.ones(channels, jnp.promote_types(values.dtype, jnp.float32))
     return jnp.matmul(values.reshape(-1, channels), ones, precision="highest").reshape(
         values.shape[:-1]
     )

@@ -145,7 +145,7 @@ def pad_batch(volumes: Float[Array, "b d d d ..."]) -> Float[Array, "b n ..."]:
     batch, size, channels = len(volumes), volumes.shape[1] + 2, volumes.shape[4:]
     shells = jnp.zeros((batch, *(size,) * 3, *channels), volumes.dtype)
     padded = jax.lax.dynamic_update_slice(shells, volumes, (0, 1, 1, 1, *(0 for _ in channels)))
-    return padded.reshape(batch, -1, *channels)
+    return padded.reshape(batch, size**3, *channels)
 
 
 @batching.on_batches

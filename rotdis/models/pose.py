@@ -145,6 +145,7 @@ class _Trunk(nn.Module):
 
 def _near_identity(numbers: Float[Array, "... k"], residual: str) -> Float[Array, "... 3 3"]:
     """Returns the rotation that numbers stand for, the identity where they are zero."""
+    identity = jnp.eye(3, dtype=numbers.dtype)
     if residual == "6d":
-        return so3.from_6d(numbers + jnp.eye(3)[:, :2].T.reshape(6))
-    return so3.from_matrix(numbers.reshape(*numbers.shape[:-1], 3, 3) + jnp.eye(3))
+        return so3.from_6d(numbers + identity[:, :2].T.reshape(6))
+    return so3.from_matrix(numbers.reshape(*numbers.shape[:-1], 3, 3) + identity)

@@ -21,6 +21,15 @@ def test_nested_vmaps_become_one_batch():
     assert seen[-1] == ((6, 4), (6,))
 
 
+def test_of_no_examples_there_is_no_result():
+    @batching.on_batches
+    def doubled(values):
+        return 2 * values
+
+    assert jax.vmap(doubled)(jnp.zeros((0, 4))).shape == (0, 4)
+    assert jax.vmap(jax.vmap(doubled))(jnp.zeros((2, 0, 4))).shape == (2, 0, 4)
+
+
 def test_the_largest_divisor_is_one_where_there_is_none():
     assert batching.largest_divisor(24, 10) == 8
     assert batching.largest_divisor(7, 6) == 1

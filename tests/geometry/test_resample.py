@@ -255,6 +255,21 @@ def test_an_unknown_method_is_refused():
         resample.rotate(_volume(4), jnp.eye(3), "magic")
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32"])
+def test_a_volume_that_cannot_hold_what_lies_between_is_refused(dtype):
+    with pytest.raises(ValueError, match=f"floats, not {dtype}"):
+        resample.rotate(jnp.ones((4, 4, 4, 1), dtype), jnp.eye(3))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_of_no_volumes_none_is_turned(channels):
+    none = jnp.zeros((0, 4, 4, 4, channels)), jnp.zeros((0, 3, 3))
+    turn = jax.vmap(resample.rotate)
+    assert turn(*none).shape == none[0].shape
+    gradient = jax.grad(lambda volumes: turn(volumes, none[1]).sum())(none[0])
+    assert gradient.shape == none[0].shape
+
+
 @pytest.mark.parametrize("shape", [(4, 4, 4), (4, 4, 3, 1)])
 def test_a_volume_that_is_not_one_cubic_grid_is_refused(shape):
     with pytest.raises(ValueError, match="vmap"):

@@ -9,7 +9,7 @@ import pytest
 
 from rotdis.config import base_config
 from rotdis.geometry import resample, so3
-from rotdis.models import rotation_vae
+from rotdis.models import pose, rotation_vae
 
 _canonicalize = jax.jit(rotation_vae.canonicalize)
 _turn = jax.jit(jax.vmap(lambda x, rotation: resample.rotate(x[..., None], rotation)[..., 0]))
@@ -108,6 +108,19 @@ def test_without_a_second_network_the_first_decides():
     code = jax.jit(lambda x: model.apply(params, x, method="encode"))(_objects(1))
     assert code.earlier == ()
     assert np.array_equal(code.rotation, code.posterior.mode())
+
+
+def test_training_goes_by_the_heaviest_hypothesis_and_inference_by_the_mode():
+    """Two that lean towards one pose outweigh the heaviest."""
+    rotations = jnp.asarray(so3.cube_group())
+    rotations = rotations.at[7].set(
+        so3.from_rotation_vector(jnp.array([0.05, 0, 0])) @ rotations[3]
+    )
+    weights = jnp.full(24, 0.01).at[5].set(0.32).at[jnp.array([3, 7])].set(0.24)
+    posterior = pose.PosePosterior(rotations[None], jnp.log(weights)[None])
+    chosen = {training: rotation_vae._choose(posterior, training)[0] for training in (True, False)}
+    assert np.array_equal(chosen[True], rotations[5])
+    assert float(so3.geodesic_distance(chosen[False], rotations[3])) < 0.06
 
 
 def test_descending_the_negative_elbo_lowers_it():
