@@ -156,7 +156,7 @@ def test_class_names_are_escaped(reported):
 
 def test_learning_curves_are_shown_where_the_run_has_them(reported, tmp_path, evaluated):
     assert "over steps 1 to 40" in reported[1]
-    alone = _report(tmp_path / "alone", evaluated)
+    alone = _report(tmp_path / "alone", (evaluated[0], Evaluation(evaluated[1].metrics, None)))
     assert "Learning curves" not in alone and "Beside other runs" not in alone
 
 
