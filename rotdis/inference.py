@@ -1,5 +1,6 @@
 """A trained model in use: load, encode, decode, canonicalize, on arrays in and out."""
 
+import functools
 from pathlib import Path
 
 import jax
@@ -8,13 +9,13 @@ import ml_collections
 import numpy as np
 import optax
 from jax.sharding import AxisType
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from rotdis import checkpoint, compatibility, packaged, run_folder
 from rotdis.errors import CheckpointError
 from rotdis.geometry import so3
 from rotdis.models import rotation_vae
-from rotdis.models.rotation_vae import Code
+from rotdis.models.rotation_vae import Code, RotationVAE
 from rotdis.packaged import archive
 from rotdis.step import AXIS, init_state
 
@@ -38,23 +39,7 @@ class Model:
         self.resolution: int = config.data.resolution
         self.latent_size: int = config.model.latent_size
         self.params = params
-        module = rotation_vae.create(config)
-
-        @jax.jit
-        def encode(params, voxels):
-            return module.apply({"params": params}, voxels, method="encode")
-
-        @jax.jit
-        def decode(params, z, rotation):
-            logits = module.apply({"params": params}, z, rotation, method="decode")
-            return jax.nn.sigmoid(logits)
-
-        @jax.jit
-        def canonicalize(params, voxels):
-            code = module.apply({"params": params}, voxels, method="encode")
-            return rotation_vae.canonicalize(voxels, code.rotation)
-
-        self._encode, self._decode, self._canonicalize = encode, decode, canonicalize
+        self._module = rotation_vae.create(config)
 
     def encode(self, voxels: Float[np.ndarray, "b d d d"]) -> Code:
         """Infers the shape code (`z_mean`, `z_logvar`) and the `rotation` of every object.
@@ -65,7 +50,7 @@ class Model:
         Raises:
             ValueError: the grids are not of this model's resolution, or not in [0, 1].
         """
-        return self._batched(self._encode, self._check(voxels))
+        return self._batched(_encode, self._check(voxels))
 
     def decode(
         self, z_mean: Float[np.ndarray, "b l"], rotation: Float[np.ndarray, "b 3 3"]
@@ -83,7 +68,7 @@ class Model:
                 f"not {z_mean.shape} and {rotation.shape}"
             )
         so3.require_rotations(rotation)
-        return self._batched(self._decode, z_mean, rotation)
+        return self._batched(_decode, z_mean, rotation)
 
     def canonicalize(self, voxels: Float[np.ndarray, "b d d d"]) -> Float[np.ndarray, "b d d d"]:
         """Returns the objects turned into their canonical pose.
@@ -91,7 +76,7 @@ class Model:
         Raises:
             ValueError: the grids are not of this model's resolution, or not in [0, 1].
         """
-        return self._batched(self._canonicalize, self._check(voxels))
+        return self._batched(_canonicalize, self._check(voxels))
 
     def sample(self, count: int, seed: int = 0) -> Float[np.ndarray, "n l"]:
         """Draws shape codes from the prior, a standard normal distribution.
@@ -117,7 +102,8 @@ class Model:
         return voxels
 
     def _batched(self, function, *arrays: np.ndarray):
-        """Applies a jitted function to batches of a few fixed sizes, and joins the results."""
+        """Applies one of `_encode`, ... to batches of a few fixed sizes, and joins the results."""
+        function = functools.partial(function, self._module)
         count = len(arrays[0])
         if count == 0:
             one = (np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays)
@@ -135,6 +121,30 @@ class Model:
             result = function(self.params, *(jnp.asarray(array) for array in chunk))
             results.append(jax.tree.map(lambda leaf, n=size: np.asarray(leaf)[:n], result))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *results)
+
+
+# Models of one configuration share what is compiled: a run's validation and evaluation, say.
+@functools.partial(jax.jit, static_argnums=0)
+def _encode(module: RotationVAE, params: optax.Params, voxels: Float[Array, "b d d d"]) -> Code:
+    return module.apply({"params": params}, voxels, method="encode")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(
+    module: RotationVAE,
+    params: optax.Params,
+    z: Float[Array, "b l"],
+    rotation: Float[Array, "b 3 3"],
+) -> Float[Array, "b d d d"]:
+    return jax.nn.sigmoid(module.apply({"params": params}, z, rotation, method="decode"))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _canonicalize(
+    module: RotationVAE, params: optax.Params, voxels: Float[Array, "b d d d"]
+) -> Float[Array, "b d d d"]:
+    code = module.apply({"params": params}, voxels, method="encode")
+    return rotation_vae.canonicalize(voxels, code.rotation)
 
 
 def load(source: str | Path) -> Model:

@@ -74,7 +74,7 @@ def learning_rate_schedule(config: ml_collections.ConfigDict) -> optax.Schedule:
 def init_state(model: RotationVAE, config: ml_collections.ConfigDict) -> TrainState:
     """Returns the state of a run that has not begun."""
     example = jnp.zeros((1, *(model.resolution,) * 3))
-    params = jax.jit(model.init)(jax.random.key(config.seed), example)["params"]
+    params = _initialize(model, jax.random.key(config.seed), example)["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -85,6 +85,11 @@ def init_state(model: RotationVAE, config: ml_collections.ConfigDict) -> TrainSt
         if config.loss.alike_weight > 0
         else None,
     )
+
+
+_initialize = jax.jit(  # traced once for all states of a model
+    lambda model, key, example: model.init(key, example), static_argnums=0
+)
 
 
 def start_from(state: TrainState, params: optax.Params) -> TrainState:

@@ -9,7 +9,7 @@ import pytest
 from test_evaluate import CLASSES, SIZE, Code, Entangled, Oracle, Useless, objects
 
 from rotdis import evaluate, thorough
-from rotdis.metrics import continuity, factors, table
+from rotdis.metrics import continuity, dci, disentanglement, factors, self_similarity, table
 
 ADDED = {
     "pose/pair_median_symmetric_deg", "pose/pair_acc30_symmetric",
@@ -96,10 +96,23 @@ def run(model, test, train, *, batch_size=32, max_train=30, **options):
 
 @pytest.fixture(scope="module", autouse=True)
 def small():
-    """A design of fewer views, since the oracle is slow."""
+    """A design of fewer views, since the oracle is slow, and fewer trees, shufflings and votes."""
+    known, near_symmetries = {}, self_similarity.near_symmetries
+
+    def of_the_same_objects(voxels):
+        key = np.asarray(voxels).tobytes()
+        if key not in known:
+            known[key] = near_symmetries(voxels)
+        return known[key]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(factors, "INSTANCES", 3)
         patch.setattr(thorough, "PATHS", 3)
+        patch.setattr(dci, "_TREES", 5)
+        patch.setattr(disentanglement, "_SHUFFLES", 10)
+        patch.setattr(disentanglement, "_HALVINGS", 4)
+        patch.setattr(disentanglement, "_VOTES", 200)
+        patch.setattr(self_similarity, "near_symmetries", of_the_same_objects)
         yield
 
 
