@@ -6,7 +6,7 @@ import pytest
 from tiny import tiny_config
 
 import rotdis
-from rotdis import checkpoint, generate, run_folder, step
+from rotdis import checkpoint, generate, inference, run_folder, step
 from rotdis.errors import CheckpointError
 from rotdis.geometry import resample
 from rotdis.inference import BATCH, Model
@@ -53,10 +53,17 @@ def test_any_batch_size_gives_each_object_its_own_result(model, count):
     assert np.allclose(model.canonicalize(voxels[:count]), back[..., 0], atol=1e-5)
 
 
-def test_sizes_share_a_few_compilations(model):
+def test_sizes_share_a_few_compilations_and_so_do_models_of_one_configuration(model):
+    before = inference._encode._cache_size()
     for count in range(1, 12):
         model.encode(_objects(count))
-    assert model._encode._cache_size() <= 6  # 1, 2, 4, 8, 16, 32
+    known = inference._encode._cache_size()
+    assert known - before <= 6  # 1, 2, 4, 8, 16, 32
+    other = jax.tree.map(lambda leaf: -leaf, model.params)
+    one, two = (Model(model.config, each).encode(_objects(5)) for each in (other, model.params))
+    assert inference._encode._cache_size() == known
+    assert not np.allclose(one.z_mean, two.z_mean)
+    assert np.array_equal(two.z_mean, model.encode(_objects(5)).z_mean)
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 16), (1, 8, 8, 8), (1, 16, 16, 16, 1)])

@@ -49,7 +49,6 @@ def model(exported):
 def test_an_exported_model_answers_as_its_run_does(run, exported, model):
     stored, trained = archive.read(exported).golden, rotdis.load(run)
     assert model.config == trained.config
-    trained._encode, trained._decode = model._encode, model._decode  # compiled once for both
     difference = golden.differences(stored, golden._answers(trained, stored["voxels"]))
     assert all((difference[key] < golden.TOLERANCE[key]).all() for key in difference)
 
@@ -78,7 +77,6 @@ def test_a_change_of_any_part_of_the_model_breaks_its_golden_answers(exported, m
     assert part in ["/".join(key.key for key in path) for path, _ in names]
     params = jax.tree_util.tree_map_with_path(change, model.params)
     changed = inference.Model(model.config, params)
-    changed._encode, changed._decode = model._encode, model._decode  # compiled already
     assert golden.compare(changed, archive.read(exported).golden)
 
 
