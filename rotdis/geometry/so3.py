@@ -125,7 +125,7 @@ def _from_matrix_jvp(primals, tangents):
 def _direction(
     vector: Float[Array, "... 3"], instead: Float[Array, "... 3"]
 ) -> Float[Array, "... 3"]:
-    """Returns a vector of any length divided by its length, `instead` of one without a length."""
+    """Returns a vector, shorter than 1e37, divided by its length; `instead` of one without."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(vector), -1, keepdims=True))
     missing = largest < _NO_VECTOR
     # Scaled first: the squares of very long ones would overflow.

@@ -74,8 +74,9 @@ def locate_neighbours(rotation: Float[Array, "3 3"], size: int) -> Neighbours:
         row = row * size + jnp.clip(lower, -1, size).astype(jnp.int32)
         weights.append(
             (
-                jnp.where((lower >= 0) & (lower < size), 1 - above, 0),
-                jnp.where((lower >= -1) & (lower < size - 1), above, 0),
+                # Asked so that the weights of a rotation that is not a number are none either.
+                jnp.where((lower < 0) | (lower >= size), 0, 1 - above),
+                jnp.where((lower < -1) | (lower >= size - 1), 0, above),
             )
         )
     return Neighbours(row, weights)
