@@ -39,7 +39,7 @@ class FrameNetwork(nn.Module):
         (described,) = jax.vmap(lambda volume: surface.features(volume, (_CELLS,)))(volumes)
         copies = described[..., surface.permutations(_CELLS)]  # (b, k, 24, v), each of norm 1
         copies = jnp.moveaxis(copies, 1, 2).reshape(len(volumes), 24, -1)
-        features = jax.lax.stop_gradient(copies) * described.shape[-1] ** 0.5
+        features = copies * described.shape[-1] ** 0.5
         for _ in range(2):
             features = nn.Dense(self.width, dtype=self.dtype)(features)
             features = nn.gelu(nn.LayerNorm(dtype=self.dtype)(features))

@@ -99,6 +99,31 @@ def test_the_last_network_decides_between_the_rotations_of_the_corrected_object(
     assert len(code.earlier) == 2
 
 
+def test_what_the_last_network_decides_does_not_teach_the_others_and_its_angles_do():
+    model, params = _model(frame_width=8)
+    x = _objects(2)
+    weigh = jax.random.normal(jax.random.key(6), (2, 24, 3, 3))
+
+    @jax.jit
+    def taught(params):
+        def decided(params):
+            last = model.apply(params, x, training=True, method="posteriors")[-1]
+            return jnp.sum(weigh[..., 0, 0] * last.log_weights), jnp.sum(weigh * last.rotations)
+
+        return jax.jacrev(decided)(params)
+
+    by_weights, by_angles = (
+        {name for name, part in gradient["params"].items() if _largest(part) > 0}
+        for gradient in taught(params)
+    )
+    assert by_weights == {"frame"}
+    assert by_angles == {"second"}
+
+
+def _largest(tree):
+    return max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(tree))
+
+
 def test_without_a_second_network_the_first_decides():
     config = _config()
     config.pose.second_width = 0
