@@ -16,7 +16,7 @@ import ml_collections
 from tqdm import tqdm
 
 from rotdis.data.alone import alone
-from rotdis.data.sources import SPLITS, Item, Source, file_identity
+from rotdis.data.sources import SPLITS, Item, Source, archive_identity, file_identity
 from rotdis.errors import DataError
 
 # Princeton's addresses. It publishes no checksums; these are what CompressAI, Flux3D.jl and others
@@ -80,6 +80,7 @@ def open_folder(folder: Path) -> Source:
     files = _visible(folder.glob("*/*/*")) or _visible(folder.glob("*/*/*/*"))
     entries = [(path.parts[-3:], _MeshFile(path)) for path in files]
     identity = {
+        "folder": str(folder.resolve()),
         "files": [{"in": path.parts[-3:-1]} | file_identity(path) for path in files],
     }
     return _assemble(folder, folder.name, identity, entries)
@@ -117,7 +118,8 @@ def open_zip(path: Path) -> Source:
         for name, info in sorted(by_name.items())
         if _is_mesh(path, info)
     ]
-    return _assemble(path, path.stem, file_identity(path), entries, len(files) - len(entries))
+    identity = archive_identity(path, by_name.values())
+    return _assemble(path, path.stem, identity, entries, len(files) - len(entries))
 
 
 def _is_mesh(path: Path, info: zipfile.ZipInfo) -> bool:

@@ -1,8 +1,10 @@
 """Where objects come from: one interface over generated objects, archives, folders and arrays."""
 
 import dataclasses
+import hashlib
 import os
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -45,7 +47,8 @@ class Source:
 
     Attributes:
         name: short, for the prepared folder's name.
-        identity: everything that determines the objects (paths, sizes, times, parameters).
+        identity: everything that determines the objects (paths, sizes, times, checksums,
+            parameters).
         class_names: the classes, in the order of the labels.
         splits: "train" and "test" -> their objects.
         notes: quirks of the source as a whole, counted.
@@ -90,9 +93,21 @@ def open_source(config: ml_collections.ConfigDict) -> Source:
 
 
 def file_identity(path: Path) -> dict:
-    """Returns what tells a file from another version of it, without reading it."""
+    """Returns what tells a file in its folder from another version of it, without reading it."""
     status = path.stat()
     return {"name": path.name, "bytes": status.st_size, "modified": status.st_mtime_ns}
+
+
+def archive_identity(path: Path, members: Iterable[zipfile.ZipInfo]) -> dict:
+    """Returns what tells a zip or npz from one of other content, of the same name, size and time.
+
+    That is the checksums which it keeps of its members, so nothing but its directory is read.
+    """
+    digest = hashlib.sha256()
+    for info in sorted(members, key=lambda info: info.filename):
+        digest.update(f"{info.filename}\0{info.file_size}\0{info.CRC}\n".encode())
+    # What lies in the members may be damaged, so that a whole copy counts as another.
+    return file_identity(path) | {"members": digest.hexdigest()}
 
 
 def _keep(source: Source, classes: Sequence[str]) -> Source:

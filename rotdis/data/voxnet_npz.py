@@ -2,13 +2,14 @@
 
 import dataclasses
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from rotdis import npz
 from rotdis.data.normalize import normalize_grid
-from rotdis.data.sources import CLASSES_10, Item, Source, file_identity
+from rotdis.data.sources import CLASSES_10, Item, Source, archive_identity
 from rotdis.errors import DataError
 
 _NAME = re.compile(r"[\w-]{1,60}")  # metrics and pictures are named after classes
@@ -46,9 +47,11 @@ def open_npz(path: Path) -> Source:
         names = _class_names(path, arrays["class_names"], count)
     else:
         names = CLASSES_10 if count <= 10 else tuple(f"class_{i:02d}" for i in range(count))
+    with zipfile.ZipFile(path) as archive:
+        identity = archive_identity(path, archive.infolist())
     return Source(
         name=path.stem,
-        identity=file_identity(path),
+        identity=identity,
         class_names=names,
         splits={
             split: [

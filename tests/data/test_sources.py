@@ -1,7 +1,10 @@
 """Laws of the sources: what `config.data.source` may name, and what it is answered with."""
 
+import os
 import pickle
+import zipfile
 
+import numpy as np
 import pytest
 from tiny_data import data_config, modelnet_files, write_folder, write_npz, write_zip
 
@@ -35,6 +38,38 @@ def test_furniture_spreads_its_objects_over_the_classes(tmp_path):
         assert sum(per_class) == count and max(per_class) - min(per_class) <= 1
     seeds = [item.payload.seed for items in source.splits.values() for item in items]
     assert len(set(seeds)) == len(seeds)
+
+
+@pytest.mark.parametrize("kind", ["npz", "zip", "folder"])
+def test_others_of_the_same_name_size_and_time_are_other_objects(tmp_path, kind):
+    """Of the folds of a cross-validation, say, which came out of one archive."""
+    identities = []
+    for fold in range(2):
+        place = tmp_path / str(fold) / "data"
+        files = modelnet_files()
+        if fold:
+            name = sorted(files)[0]
+            files[name] = files[name].replace("1", "2")  # as long
+        place.parent.mkdir()
+        if kind == "npz":
+            place = write_npz(place.with_suffix(".npz"))
+            with np.load(place) as archive:
+                arrays = dict(archive)
+            np.savez(place, **arrays | {"y_train": (arrays["y_train"] + fold) % 3})
+        elif kind == "zip":
+            place = place.with_suffix(".zip")
+            with zipfile.ZipFile(place, "w") as archive:  # not compressed
+                for name, content in files.items():
+                    archive.writestr(zipfile.ZipInfo(f"ModelNet10/{name}"), content)
+        else:
+            place = write_folder(place, files)
+        for path in (place, *place.rglob("*")):
+            os.utime(path, (0, 0))
+        identities.append(
+            (place.stat().st_size, open_source(data_config(place, tmp_path)).identity)
+        )
+    assert identities[0][0] == identities[1][0]
+    assert identities[0][1] != identities[1][1]
 
 
 @pytest.mark.parametrize("kind", ["npz", "zip", "folder", "furniture"])
