@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,6 +67,10 @@ def run(
     Raises:
         RotdisError: something is missing or wrong; the message is for the user.
     """
+    # After the = of an option a shell leaves ~ as it is.
+    workdir, input_path, output = (
+        path and os.path.expanduser(path) for path in (workdir, input_path, output)
+    )
     if mode != "prepare" and not workdir:
         raise UsageError("--workdir: say in which folder the run is, or shall be")
     if mode in ("prepare", "train") and config is None:
@@ -117,6 +122,7 @@ def prepare_data(config: ml_collections.ConfigDict) -> None:
 
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
     """Trains (or resumes), then evaluates and reports; of several processes, the first does."""
+    _check_folder("--workdir", workdir, "a run needs a folder")
     print(describe(config))
     data = train.train(config, workdir)
     if len(data.test):
@@ -131,7 +137,12 @@ def evaluate_model(
     """Evaluates a run's best checkpoint, or a packaged or exported model; see `_evaluated`."""
     folder = _folder(workdir, output, ".")
     model = _as_configured(inference.load(workdir), workdir, config)
-    atomic.make_folder(folder)
+    source = model.config.data.source
+    if config is None and source not in ("", "furniture") and not Path(source).exists():
+        raise UsageError(
+            f"--config: say on which data; {workdir} was trained on {source}, which is not here "
+            "(--config=configs/modelnet.py --config.data.source=PATH, say)"
+        )
     _evaluated(model, config or model.config, folder)
 
 
@@ -182,6 +193,7 @@ def _evaluated(
         thorough=True,
         symmetries=config.eval.symmetries,
     )
+    atomic.make_folder(folder)
     evaluate.write_metrics(folder / "metrics.json", evaluation.metrics)
     run_folder.note_evaluation(folder, config)
     print(evaluate.format_table(evaluation.metrics))
@@ -290,10 +302,15 @@ def export_model(workdir: str | Path, output: str | None) -> None:
 def _folder(workdir: str | Path, output: str | None, name: str) -> Path:
     """Returns where to write: into the run, unless it is said, or the model is no folder."""
     if output:
-        for path in (Path(output), *Path(output).parents):  # said before the work, not after it
-            if path.is_file():
-                raise UsageError(f"--output: {path} is a file; results need a folder")
+        _check_folder("--output", output, "results need a folder")
         return Path(output)
     if packaged.find(workdir) or Path(workdir).is_file():
         raise UsageError(f"--output: say where to write; {workdir} is a model, not a folder")
     return Path(workdir) / name
+
+
+def _check_folder(option: str, folder: str | Path, need: str) -> None:
+    """Makes sure, before the work and not after it, that a path is no file and in none."""
+    for path in (Path(folder), *Path(folder).parents):
+        if path.is_file():
+            raise UsageError(f"{option}: {path} is a file; {need}")

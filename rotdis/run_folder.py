@@ -24,6 +24,7 @@ OLDEST = 2  # that this code reads; raised by a change after which it cannot rea
 CONFIG = "config.json"
 _LOCK = ".lock"
 _EVALUATED = "evaluated.json"
+_OBJECTS = "objects"
 _PLACES = ("dir", "workers", "loader")  # where data are kept, and how they are fed
 
 # What determines the shapes and the meaning of the parameters.
@@ -156,7 +157,7 @@ def save_config(
     """
     content = {"format": FORMAT, "sha256": _digest(config.to_dict()), "config": config.to_dict()}
     if objects is not None:
-        content["objects"] = objects
+        content[_OBJECTS] = objects
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     atomic.write(Path(workdir) / CONFIG, text.encode())
 
@@ -231,6 +232,8 @@ def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> No
             done more steps already.
     """
     saved = compatibility.complete(load_config(workdir).to_dict(), workdir)
+    # Where the objects are known themselves, it does not matter from where they come.
+    told = _OBJECTS in json.loads((Path(workdir) / CONFIG).read_text())
     done = max(checkpoints(workdir), default=0)
     if config.train.steps < done:
         raise CheckpointError(
@@ -240,6 +243,7 @@ def check_same_run(workdir: str | Path, config: ml_collections.ConfigDict) -> No
         )
     prolonged = saved.train.steps != config.train.steps
     fields = _RUN - ({"frames.synchronize_at"} if prolonged else set())
+    fields -= {"data.source"} if told else set()
     if frames_are_used(config) and not prolonged:
         fields |= {"train.log_every"}
     differences = _differences(saved, config, fields)
@@ -265,7 +269,7 @@ def check_same_objects(workdir: str | Path, objects: str, source: str) -> None:
         CheckpointError: they are others.
     """
     content = json.loads((Path(workdir) / CONFIG).read_text())
-    if content.get("objects", objects) != objects:  # older runs did not note it
+    if content.get(_OBJECTS, objects) != objects:  # older runs did not note it
         raise CheckpointError(
             f"{workdir}: was trained on other objects than {source} gives now; put those back, or "
             "choose another --workdir, where --config.train.start_from may name this one"

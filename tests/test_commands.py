@@ -37,6 +37,13 @@ def test_a_run_is_written_into_unless_told_otherwise(written, tmp_path):
     assert written == places
 
 
+def test_a_tilde_is_the_home_folder_also_behind_an_equals_sign(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    commands.run("align", None, "~/run", input_path="~/parts", output="~/out")
+    commands.run("align", None, "~/run", input_path="~/parts")
+    assert written == [tmp_path / "out", tmp_path / "run" / "aligned"]
+
+
 def test_a_model_that_is_no_folder_needs_to_be_told_where(written, tmp_path, monkeypatch):
     (tmp_path / "known.rotdis").touch()
     monkeypatch.setattr(packaged, "_FOLDER", tmp_path)
@@ -119,6 +126,19 @@ def test_an_output_that_is_a_file_is_refused_before_the_work(mode, tmp_path):
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UsageError, match="--output: .*file is a file; results need a folder"):
             commands.run(mode, None, "modelnet10", "parts", str(output))
+
+
+def test_a_run_in_a_file_is_refused_before_the_data_are_prepared(tmp_path):
+    (tmp_path / "file").touch()
+    for workdir in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match="--workdir: .*file is a file; a run needs a folder"):
+            commands.run("train", tiny_config(), str(workdir))
+
+
+def test_a_model_without_its_data_needs_to_be_told_on_which(tmp_path):
+    with pytest.raises(UsageError, match="--config: say on which data; modelnet10 was trained on"):
+        commands.run("evaluate", None, "modelnet10", output=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("mode", ["train", "report", "export"])

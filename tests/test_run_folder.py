@@ -103,6 +103,13 @@ def test_what_makes_another_run_is_refused_by_name(tmp_path, field, value):
         run_folder.check_same_run(tmp_path, other)
 
 
+def test_where_its_objects_are_known_a_run_goes_on_wherever_they_lie(tmp_path):
+    run_folder.save_config(tmp_path, tiny_config(), "these")
+    moved = tiny_config()
+    moved.data.source = "moved/there.npz"
+    run_folder.check_same_run(tmp_path, moved)
+
+
 def test_a_run_does_not_go_on_with_other_objects(tmp_path):
     run_folder.save_config(tmp_path, tiny_config(), "these")
     run_folder.check_same_objects(tmp_path, "these", "parts")
