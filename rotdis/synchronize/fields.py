@@ -34,8 +34,8 @@ def distance_fields(
     ball = axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2 <= (size / 2) ** 2
     fields = np.empty((len(voxels), *(side,) * 3), np.uint8)
     for field, grid in zip(fields, voxels, strict=True):
-        # Half full, or as full as the fullest voxel of something very thin.
-        inside = grid >= min(0.5 * (255 if grid.dtype == np.uint8 else 1), grid.max())
+        # Half as full as the fullest voxel: that of something very thin is far from full.
+        inside = grid >= 0.5 * grid.max()
         distance = ndimage.distance_transform_edt(~inside)
         field[:] = np.rint(255 * _averaged(ball * np.exp(-distance / (decay * size)), side))
     return fields

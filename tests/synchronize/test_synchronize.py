@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 from synchronize.constructed import PROPORTIONS, angles, column, corner, slab, step
 
 from rotdis import synchronize
-from rotdis.data import furniture, normalize
+from rotdis.data import furniture, normalize, voxelize
 from rotdis.geometry import so3
 from rotdis.synchronize import fields
 
@@ -37,6 +37,28 @@ def test_a_family_turned_by_the_cube_and_tilted_agrees():
     assert np.allclose(np.linalg.det(result.rotations), 1)
     assert (result.component == 0).all()
     assert synchronize.agreement(voxels, result).min() > 0.5
+
+
+def test_copies_of_a_plate_that_fills_no_voxel_agree():
+    rng = np.random.default_rng(2)
+    planted = _planted(5, rng, tilt=9)
+    outline = [(0, 0), (100, 0), (100, 20), (60, 20), (60, 60), (0, 60)]
+    trimesh = pytest.importorskip("trimesh")
+    plate = trimesh.creation.extrude_triangulation(
+        outline, [(0, 1, 3), (1, 2, 3), (0, 3, 4), (0, 4, 5)], height=1.0
+    )
+    voxels = []
+    for rotation in planted:
+        motion = np.eye(4)
+        motion[:3, :3] = rotation
+        voxels.append(voxelize.voxelize_part(plate.copy().apply_transform(motion), 64))
+    assert fields.solids(np.stack(voxels), 32).max() < 128  # on which they are compared
+    result = synchronize.synchronize(np.stack(voxels), np.broadcast_to(np.eye(3), (5, 3, 3)))
+    after = result.rotations @ planted
+    assert np.median(angles(planted)) > 80
+    assert np.median(angles(after)) < 7 and angles(after).max() < 15
+    # By voxels that are half full it would be nothing.
+    assert synchronize.agreement(np.stack(voxels), result).min() > 0.15
 
 
 def test_variants_with_many_copies_of_each_get_one_frame():
