@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from rotdis import mesh_files, pictures, synchronize
+from rotdis import mesh_files, mesh_moving, pictures, synchronize
 from rotdis.data.meshes import MeshError
 from rotdis.inference import BATCH, Model
 from rotdis.mesh_batches import Account, Voxelized, voxelize_files
@@ -76,7 +76,7 @@ def align(
     paths = mesh_files.find_meshes(source, output)
     names = mesh_files.relative_names(paths, source)
     targets = mesh_files.output_names(names, mesh_format)
-    mesh_files.prepare_output(source, output, paths, [output / name for name in targets])
+    mesh_files.prepare_output(source, output, paths, targets)
     account = Account(names)
     found, voxels, alone = _read(model, paths, names, account, workers)
     account.require_some(source)
@@ -90,7 +90,7 @@ def align(
             pose = pose_matrix(one.centre, turns[number].T)
             try:
                 target = targets[one.index]
-                mesh_files.write_moved(paths[one.index], pose, output / target)
+                mesh_moving.write_moved(paths[one.index], pose, output / target)
             except MeshError as error:
                 account.skip(names[one.index], error)
                 continue

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from rotdis import mesh_files, pictures, surfaces
+from rotdis import mesh_files, mesh_moving, pictures, surfaces
 from rotdis.data import meshes, normalize, voxelize
 from rotdis.inference import BATCH, Model
 from rotdis.mesh_batches import Account, Voxelized, voxelize_files
@@ -128,16 +129,19 @@ def reconstruct(
     paths = find_meshes(source, output)
     names = mesh_files.relative_names(paths, source)
     targets = mesh_files.output_names(names, mesh_format)
-    planned = [output / kind / name for kind in ("canonical", "reconstruction") for name in targets]
-    mesh_files.prepare_output(source, output, paths, planned)
+    files = {
+        name: (f"canonical/{target}", f"reconstruction/{target}", f"pictures/{name}.png")
+        for name, target in zip(names, targets, strict=True)
+    }
+    mesh_files.prepare_output(source, output, paths, list(itertools.chain(*files.values())))
     account = Account(names)
     rows, codes, batch = [], [], []
     with Progress(len(paths), label="reconstruct", unit="file") as progress:
 
         def finish() -> None:
             for one, result, sheet in _with_pictures(model, batch):
-                place = paths[one.index], names[one.index], targets[one.index]
-                row = _write(result, sheet, *place, output, account)
+                name = names[one.index]
+                row = _write(result, sheet, paths[one.index], name, files[name], output, account)
                 if row is not None:
                     rows.append(row)
                     codes.append(result.z)
@@ -150,10 +154,8 @@ def reconstruct(
                 finish()
         finish()
     account.require_some(source)
-    for name, target in zip(names, targets, strict=True):
-        if name in account.skipped:
-            written = f"canonical/{target}", f"reconstruction/{target}", f"pictures/{name}.png"
-            mesh_files.remove([output / path for path in written])
+    for name in account.skipped:
+        mesh_files.remove([output / file for file in files[name]])
     mesh_files.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
     archive = io.BytesIO()
     np.savez(archive, source=[row["file"] for row in rows], z_mean=np.stack(codes))
@@ -225,28 +227,29 @@ def _write(
     sheet: np.ndarray,
     path: Path,
     name: str,
-    target: str,
+    files: tuple[str, str, str],
     output: Path,
     account: Account,
 ) -> dict | None:
     """Writes one mesh's files and returns its row; None where that cannot be done."""
+    canonical, reconstruction, picture = files
     row = {"file": name, "pose": result.pose.tolist(), "weight": result.weight, "runner_up": None}
     if result.runner_up is not None:
         row["runner_up"] = {"pose": result.runner_up.tolist(), "weight": result.runner_up_weight}
-    row["canonical"] = f"canonical/{target}"
+    row["canonical"] = canonical
     try:
-        mesh_files.write_moved(path, result.pose, output / row["canonical"])
+        mesh_moving.write_moved(path, result.pose, output / canonical)
     except meshes.MeshError as error:
         account.skip(name, error)
         return None
     rebuilt, row["reconstruction"] = result.mesh(), None
-    place = output / "reconstruction" / target
+    place = output / reconstruction
     if len(rebuilt.faces):
-        row["reconstruction"] = f"reconstruction/{target}"
-        mesh_files.write(place, mesh_files.encoded(rebuilt, place.suffix.lower().lstrip(".")))
+        row["reconstruction"] = reconstruction
+        mesh_files.write(place, mesh_moving.encoded(rebuilt, place.suffix.lower().lstrip(".")))
     else:
         mesh_files.remove([place])
-    row["picture"] = f"pictures/{name}.png"
+    row["picture"] = picture
     stream = io.BytesIO()
     Image.fromarray(sheet).save(stream, "PNG", optimize=True)
     mesh_files.write(output / row["picture"], stream.getvalue())

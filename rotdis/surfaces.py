@@ -9,7 +9,8 @@ from skimage import measure
 
 from rotdis import atomic
 from rotdis.data import normalize
-from rotdis.mesh_files import FORMATS, encoded
+from rotdis.mesh_files import FORMATS
+from rotdis.mesh_moving import encoded
 
 _NEAR_LEVEL = 1e-5
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from rotdis.data import ply, winding
+from rotdis.data import gltf, ply, winding
 from rotdis.data.off import OffError, read_off
 from rotdis.errors import RotdisError
 
@@ -153,6 +153,8 @@ def _load_with_trimesh(data: bytes, name: str, file_type: str) -> "trimesh.Trime
             data = plain_obj(data)
         if file_type == "gltf" and _names_other_files(data):
             raise ValueError("it keeps its geometry in files beside it; save it as .glb")
+        if file_type in ("glb", "gltf"):
+            gltf.check_readable(gltf.split_glb(data)[0] if file_type == "glb" else json.loads(data))
         stream = trimesh.util.wrap_as_stream(data)
         # Without materials, whose pictures would be unpacked.
         scene = trimesh.load_scene(stream, file_type=file_type, process=False, skip_materials=True)
