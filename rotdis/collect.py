@@ -191,6 +191,38 @@ def encode_turned(
     return _joined(split, index, seen)
 
 
+def turned_reconstructions(
+    model: Evaluable, split: VoxelSet, index: Int[np.ndarray, " n"], *, seed: int, batch_size: int
+) -> tuple[reconstruction.Confusion, Float[np.ndarray, " n"]]:
+    """Measures what a model of aligned objects makes of them where both are turned alike.
+
+    Of each chosen object (at least one) it sees the object in the source's orientation. Object and
+    reconstruction are then turned by the rotation of the first view that `predict` shows where
+    objects are turned at random: the target is that view, to the bit.
+
+    Returns:
+        Counts and squared errors, as `Predictions.counts` and `Predictions.sse`.
+    """
+    batches = []
+    for batch in padded(index, batch_size):
+        objects = split.voxels(batch)
+        (target, _), (turns, _) = see(objects, batch, seed, TEST, "so3")
+        code = model.encode(objects)
+        own = _turn(model.decode(code.z_mean, code.rotation), turns)
+        batches.append(jax.tree.map(np.asarray, _compare(target, own)))
+    counts, sse = jax.tree.map(lambda *parts: np.concatenate(parts)[: len(index)], *batches)
+    _check_finite(split, index, sse)
+    return counts, sse
+
+
+@jax.jit
+@jax.vmap
+def _compare(
+    target: Float[Array, "d d d"], own: Float[Array, "d d d"]
+) -> tuple[reconstruction.Confusion, Float[Array, ""]]:
+    return reconstruction.confusion(target, own), reconstruction.squared_error(target, own)
+
+
 @jax.jit
 def _turn(voxels: Float[Array, "b d d d"], turns: Float[Array, "b 3 3"]) -> Float[Array, "b d d d"]:
     return jax.vmap(resample.rotate)(voxels[..., None], turns)[..., 0]

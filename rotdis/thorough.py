@@ -2,6 +2,10 @@
 
 Of each object, in `Predictions.measured` (medians or means, also by class and group):
 
+- `reconstruction/sse_turned`, `reconstruction/iou_turned`, of a model of aligned data: object and
+  reconstruction turned alike, as a model of turned objects sees them. Interpolation blurs a turned
+  object, and a blurred one is reproduced with less squared error, so SSEs of aligned and of turned
+  objects cannot be compared otherwise.
 - `pose/pair_median_symmetric_deg`, `pose/pair_acc30_symmetric`: the pair error to the nearest of a
   class's declared symmetries (`metrics.symmetry`; aligned data);
   `pose/pair_median_selfsimilar_deg`: to the nearest rotation after which the object itself looks
@@ -48,6 +52,7 @@ from rotdis.metrics import (
     disentanglement,
     factors,
     latent,
+    reconstruction,
     rotation_information,
     self_similarity,
     symmetry,
@@ -95,6 +100,8 @@ def examine(
     own = np.concatenate(holds)[: len(objects)]
     measured = _pose_errors(objects, predictions, declared, own)
     measured |= _surfaces(objects, predictions)
+    if rotations == "none":
+        measured |= _turned(model, test, predictions, seed, batch_size)
     overall = {}
     if learned is not None:
         reuse = rotations == "so3"
@@ -112,6 +119,18 @@ def examine(
     return dataclasses.replace(
         predictions, measured=measured, overall=overall, symmetries=declared, own_symmetries=own
     )
+
+
+def _turned(
+    model: Evaluable, test: VoxelSet, predictions: Predictions, seed: int, batch_size: int
+) -> dict[str, Measured]:
+    counts, sse = collect.turned_reconstructions(
+        model, test, predictions.index, seed=seed, batch_size=batch_size
+    )
+    return {
+        "reconstruction/sse_turned": Measured(sse, np.mean),
+        "reconstruction/iou_turned": Measured(reconstruction.iou(counts), np.mean),
+    }
 
 
 def _pose_errors(

@@ -33,6 +33,8 @@ def folder(tmp_path_factory):
         writer.close()
         metrics = {"reconstruction/sse": sse, "reconstruction/iou": 0.5, "latent/nn1_accuracy": 0.9}
         metrics |= {"latent/linear_probe_accuracy": 0.8}
+        if cell.startswith("none"):
+            metrics |= {"reconstruction/sse": 1.5 * sse, "reconstruction/sse_turned": sse}
         metrics |= {"pose/pair_median_deg": 3.0, "pose/pair_acc30": 0.7}
         (run / "metrics.json").write_text(json.dumps(metrics))
     (folder / "so3,search,4,0").mkdir()
@@ -94,6 +96,20 @@ def test_runs_of_different_resolutions_are_not_compared(tmp_path, monkeypatch):
         sweep._seconds_per_object(runs)
 
 
+def test_the_aligned_vae_stands_beside_others_by_objects_that_are_turned_as_theirs():
+    row = _row("none", "aligned VAE", sse=20.0)
+    row.sse_turned = 12.0
+    rows = {}
+    for rotations in ("so3", "cube"):
+        one = _row(rotations, "mixture", sse=16.0)
+        sweep._fill_in_gaps([one, _row(rotations, "rotated VAE", sse=28.0), row])
+        rows[rotations] = one.gap_closed
+    assert rows == {"so3": 12 / 16, "cube": 12 / 8}
+    row.sse_turned = np.nan  # by a version that did not measure it
+    sweep._fill_in_gaps([one := _row("so3", "mixture", 16.0), _row("so3", "rotated VAE", 28), row])
+    assert np.isnan(one.gap_closed)
+
+
 def test_a_gap_without_its_references_is_unknown():
     row = _row("so3", "mixture", sse=12.0)
     sweep._fill_in_gaps([row])
@@ -121,7 +137,10 @@ def test_without_a_plain_model_the_cost_of_encoding_is_compared_with_nothing():
 
 
 def _row(rotations, method, sse, seconds=0.1):
-    return sweep.Row(rotations, method, 8, 0, sse, np.nan, 0.5, 0.9, 0.8, 3.0, 0.8, 1.0, seconds)
+    turned = sse if method == "aligned VAE" else np.nan
+    return sweep.Row(
+        rotations, method, 8, 0, sse, turned, np.nan, 0.5, 0.9, 0.8, 3.0, 0.8, 1.0, seconds
+    )
 
 
 @pytest.mark.parametrize("content", ["{}", "3", "{"])

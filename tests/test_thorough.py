@@ -290,6 +290,36 @@ def test_what_needs_turned_views_is_left_out_for_aligned_data(test, train):
     assert "latent/nn1_accuracy_so3_so3" in metrics
 
 
+def test_what_is_made_of_aligned_objects_is_compared_with_the_views_of_turned_ones(test, train):
+    plain = {"thorough": False, "max_train": 0}
+    aligned = run(Compact(), test, train, rotations="none", max_train=0).metrics
+    turned = run(Compact(), test, train, rotations="so3", **plain).metrics
+    # Nothing is decoded, so the errors are the voxels that were to be reproduced.
+    for name in ("sse", "sse/class/bed"):
+        whole = f"reconstruction/{name}"
+        there = whole.replace("sse", "sse_turned")
+        assert aligned[there] == pytest.approx(turned[whole], rel=1e-5)
+        assert abs(aligned[there] - aligned[whole]) > 1
+    assert not [name for name in turned if "turned" in name]
+
+
+def test_a_perfect_reconstruction_is_perfect_turned_as_well(test):
+    class Copying:
+        def encode(self, voxels):
+            return Code(voxels, voxels, jnp.tile(jnp.eye(3), (len(voxels), 1, 1)))
+
+        def decode(self, z_mean, rotation):
+            return z_mean
+
+    index = np.array([3, 0, 7])
+    counts, sse = thorough.collect.turned_reconstructions(
+        Copying(), test, index, seed=3, batch_size=2
+    )
+    assert np.array_equal(sse, np.zeros(3))
+    assert counts.false_positive.sum() == counts.false_negative.sum() == 0
+    assert (counts.true_positive > 0).all()
+
+
 @pytest.mark.parametrize("rotations", ["none", "cube"])
 def test_test_and_training_objects_are_turned_by_rotations_of_their_own(
     test, train, rotations, monkeypatch

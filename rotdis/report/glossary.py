@@ -45,6 +45,20 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "lower",
             "Squared error summed over the voxels of a view; it grows with the grid's side.",
         ),
+        "reconstruction/iou_turned": _share(
+            "Reconstruction IoU, turned",
+            "Of a model of aligned objects: the same where object and reconstruction are both "
+            "turned at random, to stand beside models that see turned objects.",
+        ),
+        "reconstruction/sse_turned": Entry(
+            "SSE, turned",
+            ".1f",
+            "",
+            "lower",
+            "Of a model of aligned objects: the SSE where object and reconstruction are both "
+            "turned at random. Turning blurs, which lowers it by about a third; only this one can "
+            "be compared with the SSE of models that see turned objects.",
+        ),
         "reconstruction/sse_other_view": Entry(
             "SSE, other view's code",
             ".1f",
