@@ -138,6 +138,8 @@ def test_a_model_that_sees_the_pose_scores_well_everywhere(oracle):
     assert metrics["latent/nn1_accuracy"] > 0.9
     assert metrics["latent/linear_probe_accuracy"] > 0.9
     assert metrics["latent/view_distance"] < 0.5
+    # The other view's code decodes to this view, at this view's rotation.
+    assert metrics["reconstruction/sse_other_view"] < 2 * metrics["reconstruction/sse"]
 
 
 def test_an_entangled_code_is_found_out(test, train, oracle):
@@ -285,6 +287,17 @@ def test_the_probe_learns_from_at_most_max_train_objects(test, train, monkeypatc
     )
     run(Oracle(), test, [train.select(slice(0, 20)), train.select(slice(20, 30))], max_train=13)
     assert seen == [13]
+
+
+def test_the_probe_learns_from_all_classes_of_a_split_that_is_sorted_by_class(
+    test, train, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(
+        evaluate.latent, "linear_probe", lambda z, y, t: seen.append(set(y)) or np.zeros(len(t))
+    )
+    run(Useless(), test, train.select(np.argsort(train.label, kind="stable")), max_train=10)
+    assert seen == [{0, 1, 2}]
 
 
 def test_evaluating_twice_gives_the_same_numbers(test, train, oracle):

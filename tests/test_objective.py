@@ -71,7 +71,7 @@ def test_a_view_is_decoded_from_the_other_ones_code_and_their_relative_rotation_
         (one, two), (q1, q2) = objective.make_views(x, view_keys, config.data.rotations)
         views, turns = jnp.concatenate([one, two]), jnp.concatenate([q1, q2])
         origin = (jnp.concatenate([x, x]), turns)
-        code, _ = model.apply(
+        code, canonical = model.apply(
             {"params": params}, views, training=True, origin=origin, method="infer"
         )
         # Row 0 of an object's noise is of its first view.
@@ -91,14 +91,15 @@ def test_a_view_is_decoded_from_the_other_ones_code_and_their_relative_rotation_
             targets,
             config.loss.concentration,
         )
-        return seen, jnp.mean(tied)
+        return seen, jnp.mean(tied), jnp.mean(jax.vmap(losses.tilt)(canonical))
 
     loss, metrics = jax.jit(
         lambda params: objective.loss_and_metrics(params, model, config, x, keys)
     )(params)
-    seen, tied = recomputed(params)
+    seen, tied, tilt = recomputed(params)
     assert np.isclose(metrics["reconstruction"], seen, rtol=1e-5)
     assert np.isclose(metrics["equivariance"], tied, rtol=1e-4)
+    assert np.isclose(metrics["tilt"], tilt, rtol=1e-4)
     weights = config.loss
     whole = (
         metrics["reconstruction"]
@@ -124,6 +125,30 @@ def test_known_frames_draw_poses_to_them_and_unknown_ones_do_not():
     _, half = evaluate(frames.at[1].set(0))
     _, other = evaluate(frames.at[0].set(0))
     assert np.isclose(half["frame"] + other["frame"], metrics["frame"], rtol=1e-4)
+
+
+def test_a_frame_is_met_where_each_view_is_its_object_turned_from_it():
+    config = tiny_config()
+    turns = so3.random_uniform(jax.random.key(0), (2, 3))
+    frames = so3.random_uniform(jax.random.key(1), (3,))
+    # x = rotate(c, F), seen as rotate(x, Q).
+    right = jnp.einsum("vbij,bjk->vbik", turns, frames).reshape(6, 3, 3)
+    others = so3.random_uniform(jax.random.key(2), (6, 23))
+    rotations = jnp.concatenate([right[:, None], others], axis=1)
+    log_weights = jax.nn.log_softmax(jnp.zeros((6, 24)).at[:, 0].set(5.0))
+    last = pose.PosePosterior(rotations, log_weights)
+    first = pose.PosePosterior(others[:, :1].repeat(24, axis=1), log_weights)
+    code = rotation_vae.Code(jnp.zeros((6, 2)), jnp.zeros((6, 2)), right, last)
+    terms = objective._frame_terms(code, turns, frames, config)
+    assert terms["frame_acc15"] == 1
+    nll = jax.vmap(losses.mixture_nll, (0, 0, 0, None))
+    alone = [
+        jnp.mean(nll(each.log_weights, each.rotations, right, config.loss.concentration))
+        for each in (first, last)
+    ]
+    assert np.isclose(terms["frame"], alone[1], rtol=1e-5)
+    both = objective._frame_terms(code.replace(earlier=(first,)), turns, frames, config)
+    assert np.isclose(both["frame"], sum(alone), rtol=1e-5)
 
 
 def test_codes_of_alike_objects_are_drawn_together_where_that_is_known():

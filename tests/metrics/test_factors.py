@@ -58,7 +58,8 @@ def test_one_class_is_no_factor():
 
 def test_cells_follow_the_rotation_in_whatever_frame_a_class_has(designed):
     index, value, turns = designed
-    frames = Rotation.random(3, rng=np.random.default_rng(3)).as_matrix()[LABEL[index]]
+    # A seed by which cells about the source's frame would not do as well.
+    frames = Rotation.random(3, rng=np.random.default_rng(4)).as_matrix()[LABEL[index]]
     codes = np.zeros((len(index), 1))
     _, _, told = factors.arrange(codes, turns @ frames, LABEL[index], index, value)
     for stratum in told:

@@ -80,6 +80,19 @@ def test_it_is_never_worse_than_its_best_restart():
     assert (rugged(planted, found) <= tried.min(1) + 1e-5).all()
 
 
+def test_what_is_searched_is_the_reconstruction_and_the_kl_of_the_code():
+    x = (jax.random.uniform(jax.random.key(3), (2, 4, 4, 4)) > 0.5).astype(jnp.float32)
+    logits = jax.random.normal(jax.random.key(4), x.shape)
+    mean, logvar = jnp.array([[0.0, 2.0], [1.0, 0.0]]), jnp.array([[0.0, 0.0], [-1.0, 0.5]])
+    negative_elbo = search.make_negative_elbo(
+        (), lambda x, *_: x, lambda *_: (mean, logvar), lambda *_: logits, kl_weight=3.0
+    )
+    found = negative_elbo((x, None), jnp.tile(jnp.eye(3), (2, 1, 1)))
+    likely = jnp.where(x == 1, jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits))
+    kl = 0.5 * jnp.sum(mean**2 + jnp.exp(logvar) - 1 - logvar, axis=1)
+    assert np.allclose(found, -jnp.sum(jnp.log(likely), axis=(1, 2, 3)) + 3 * kl, rtol=1e-5)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_where_the_loss_is_not_finite_the_result_is_still_a_rotation(value):
     found = _search_so3(lambda x, r: r[:, 0, 0] * value, _planted(10), _keys(10), FEW)
