@@ -57,6 +57,9 @@ class Model:
     ) -> Float[np.ndarray, "b d d d"]:
         """Returns the occupancy probabilities of shapes `z_mean`, turned by `rotation`.
 
+        A plain VAE (`config.pose.method` "none") has learned no frame to turn them in: it decodes
+        them as it saw them, whatever the rotation.
+
         Raises:
             ValueError: the shapes are not (B, L) and (B, 3, 3), or the matrices no rotations.
         """

@@ -29,7 +29,8 @@ how large the largest was (`metrics.continuity`). And `Predictions.symmetries`, 
 `own_symmetries`, each object's, for the category metrics up to either (`metrics.summary`).
 
 Where the model is one of aligned data (`rotations="none"`), what is learned from rotated views is
-left out: what z tells of the rotation and R of the class, `Predictions.overall`. Both views of an
+left out: what z tells of the rotation and R of the class, `Predictions.overall`. Continuity is
+measured where `rotations="so3"` alone. Both views of an
 object are then the object itself, so that what compares them is perfect by itself. Where the
 objects of a class have no common frame (`aligned=False`) their rotations cannot be compared, and
 no axis of a declared symmetry is known: the factor "rotation" is left out, and no symmetry is

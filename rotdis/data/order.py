@@ -47,8 +47,8 @@ def batch_indices(
 def frame_stride(num_objects: int, capacity: int) -> int:
     """Returns of how many objects one has a place in a table of `capacity` rows.
 
-    Object i has row i // stride where i % stride is 0; the splits are sorted by class, and so
-    every class gets its share.
+    Object i has row i // stride where i % stride is 0. In a split that is sorted by class, as most
+    are, every class gets its share.
     """
     return -(-num_objects // capacity)
 

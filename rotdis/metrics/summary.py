@@ -42,7 +42,7 @@ class Predictions:
         instance_iou: overlap of the two views' canonical forms.
         pair_error: error of the relative rotation R2 R1^T, in degrees.
         nearest: the other object (row), no copy of it, with the nearest code; None with fewer than
-            two classes.
+            two classes, or where all are copies of one.
         probe_label: class predicted by the linear probe; None where there was none.
         view_distance: distance between the object's two codes, over the mean distance between
             different objects' codes; None with fewer than two objects, or one code for all.

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from rotdis import checkpoint
+from tests.faults.training import final_state
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -135,6 +136,31 @@ def test_two_processes_have_the_loss_curve_of_one(method, loader, data_dir, tmp_
     assert not others, others
     record_fault(
         "two processes instead of one, the same global batch", 1, "the same losses, to rounding"
+    )
+
+
+def test_two_processes_find_frames_and_evaluate_as_one_does(data_dir, tmp_path, record_fault):
+    """Both take the first one's frames, and the first alone evaluates, for both."""
+    options = (
+        "--config.data.num_train=80",
+        "--config.data.num_test=20",
+        "--config.data.validation_fraction=0.25",
+        "--config.pose.frame_width=8",
+        "--config.frames.synchronize_at=(0.5,)",
+        "--config.optimizer.learning_rate=1e-6",  # so small that they do not drift apart
+        "--config.optimizer.warmup_steps=1",
+        "--config.train.steps=4",
+        "--config.train.log_every=1",
+        "--config.train.eval_every=4",
+        "--config.train.checkpoint_every=4",
+    )
+    _train(1, tmp_path / "one", data_dir, *options)
+    _train(2, tmp_path / "two", data_dir, *options)
+    one, two = (final_state(tmp_path / name).frames for name in ("one", "two"))
+    assert np.abs(one).max() > 0.5
+    assert np.allclose(one, two, atol=1e-3)
+    record_fault(
+        "a search for frames and an evaluation by two processes", 1, "the same as by one process"
     )
 
 
