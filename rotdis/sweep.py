@@ -194,14 +194,14 @@ def plot(rows: list[Row], path: Path) -> None:
         for method, (color, style) in _STYLES.items():
             # The VAE of aligned objects is the reference in every panel.
             wanted = "none" if method == "aligned VAE" else kind
-            mine = [r for r in rows if r.method == method and r.rotations == wanted]
-            if not mine:
+            known: dict[int, list[float]] = {}
+            for row in rows:
+                if (row.method, row.rotations) == (method, wanted):
+                    known.setdefault(row.latent_size, []).append(_sse_beside(row, kind))
+            sizes = sorted(size for size, values in known.items() if not np.all(np.isnan(values)))
+            if not sizes:
                 continue
-            sizes = sorted({row.latent_size for row in mine})
-            means = [
-                np.mean([_sse_beside(r, kind) for r in mine if r.latent_size == size])
-                for size in sizes
-            ]
+            means = [np.nanmean(known[size]) for size in sizes]
             axis.plot(sizes, means, style, color=color, marker="o", markersize=4, label=method)
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter("{x:.0f}")
