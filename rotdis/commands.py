@@ -181,6 +181,7 @@ def _evaluated(
     if not len(data.test):
         raise ConfigError(f"{config.data.source or config.data.dataset}: has no test split")
     _tell_of_idle_symmetries(config.eval.symmetries, data.test.class_names)
+    atomic.make_folder(folder)
     evaluation = evaluate.evaluate(
         model,
         data.test,
@@ -193,7 +194,6 @@ def _evaluated(
         thorough=True,
         symmetries=config.eval.symmetries,
     )
-    atomic.make_folder(folder)
     evaluate.write_metrics(folder / "metrics.json", evaluation.metrics)
     run_folder.note_evaluation(folder, config)
     print(evaluate.format_table(evaluation.metrics))
