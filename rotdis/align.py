@@ -67,7 +67,8 @@ def align(
 
     Raises:
         DataError: there is no such file or folder, or nothing in it can be used.
-        RotdisError: the output cannot be written, or would replace an input.
+        RotdisError: the output cannot be written, or a result would replace a file that no earlier
+            call wrote.
         ValueError: there is no such `by`.
     """
     if by not in KINDS:

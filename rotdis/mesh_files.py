@@ -48,7 +48,7 @@ def find_meshes(source: str | Path, output: str | Path | None = None) -> list[Pa
     records = {path.parent for path in source.rglob(_RECORD)} - {source}
     results = {folder / name for folder in records for name in _recorded(folder)}
     if of_earlier := [path for path in paths if path in results]:
-        print(f"left out: {len(of_earlier)} results of earlier calls, such as {of_earlier[0]}")
+        print(f"left out, as results of earlier calls: {len(of_earlier)}, such as {of_earlier[0]}")
         paths = [path for path in paths if path not in results]
     if not paths:
         raise DataError(f"--input: {source} holds no mesh ({', '.join(SUFFIXES)})")
@@ -140,7 +140,7 @@ def prepare_output(
     for name in SUMMARIES:
         (output / name).unlink(missing_ok=True)
     if left := sorted(earlier - {*SUMMARIES, *planned}):
-        print(f"{output}: keeps {len(left)} files of an earlier call, such as {left[0]}")
+        print(f"{output}: files of an earlier call stay: {len(left)}, such as {left[0]}")
 
 
 def _recorded(folder: Path) -> set[str]:

@@ -123,7 +123,8 @@ def reconstruct(
 
     Raises:
         DataError: there is no such file or folder, or nothing in it can be used.
-        RotdisError: the output cannot be written, or would replace an input.
+        RotdisError: the output cannot be written, or a result would replace a file that no earlier
+            call wrote.
     """
     source, output = Path(source), Path(output)
     paths = find_meshes(source, output)

@@ -77,12 +77,12 @@ def test_results_of_a_call_that_was_killed_are_results_all_the_same(tmp_path, ca
     mesh_files.prepare_output(tmp_path / "in", tmp_path / "out", [], planned)
     assert not capsys.readouterr().out
     mesh_files.prepare_output(tmp_path / "in", tmp_path / "out", [], ["b.stl"])
-    assert "out: keeps 1 files of an earlier call, such as a.stl" in capsys.readouterr().out
+    assert "out: files of an earlier call stay: 1, such as a.stl" in capsys.readouterr().out
     with pytest.raises(DataError, match="holds no mesh"):
         mesh_files.find_meshes(tmp_path)
     (tmp_path / "c.stl").touch()
     assert mesh_files.find_meshes(tmp_path) == [tmp_path / "c.stl"]
-    assert "left out: 1 results of earlier calls" in capsys.readouterr().out
+    assert "left out, as results of earlier calls: 1, such as" in capsys.readouterr().out
     # But asked for, they are an input as any other.
     assert mesh_files.find_meshes(tmp_path / "out") == [tmp_path / "out" / "a.stl"]
 

@@ -39,12 +39,17 @@ def joined_glb(document: dict, chunks: bytes) -> bytes:
     return _HEADER.pack(b"glTF", 2, length) + _CHUNK.pack(len(content), b"JSON") + content + chunks
 
 
-def check_readable(document: dict) -> None:
-    """Makes sure that vertices and faces lie in the file as trimesh reads them.
+def check_readable(data: bytes, file_type: str) -> None:
+    """Makes sure that vertices and faces lie in a file, "glb" or "gltf", as trimesh reads them.
 
     Raises:
-        ValueError: they are compressed, or an accessor keeps them in another way.
+        ValueError: they lie in other files, are compressed, or kept in another way.
     """
+    document = split_glb(data)[0] if file_type == "glb" else json.loads(data)
+    if any(
+        not each.get("uri", "data:").startswith("data:") for each in document.get("buffers", [])
+    ):
+        raise ValueError("it keeps its geometry in files beside it; save it as .glb, in one file")
     for name in _COMPRESSED:
         if name in document.get("extensionsRequired", ()):
             raise ValueError(f"its meshes are compressed ({name}); save it without compression")

@@ -7,7 +7,6 @@ once from each side. What can be mended is mended and counted; what cannot raise
 import codecs
 import dataclasses
 import io
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -136,11 +135,6 @@ def plain_obj(data: bytes) -> bytes:
     return data.replace(b"\t", b" ")
 
 
-def _names_other_files(data: bytes) -> bool:
-    buffers = json.loads(data).get("buffers", [])
-    return any(not each.get("uri", "data:").startswith("data:") for each in buffers)
-
-
 def _load_with_trimesh(data: bytes, name: str, file_type: str) -> "trimesh.Trimesh":
     import trimesh
 
@@ -151,10 +145,8 @@ def _load_with_trimesh(data: bytes, name: str, file_type: str) -> "trimesh.Trime
             data = ply.triangulated(data)
         if file_type == "obj":
             data = plain_obj(data)
-        if file_type == "gltf" and _names_other_files(data):
-            raise ValueError("it keeps its geometry in files beside it; save it as .glb")
         if file_type in ("glb", "gltf"):
-            gltf.check_readable(gltf.split_glb(data)[0] if file_type == "glb" else json.loads(data))
+            gltf.check_readable(data, file_type)
         stream = trimesh.util.wrap_as_stream(data)
         # Without materials, whose pictures would be unpacked.
         scene = trimesh.load_scene(stream, file_type=file_type, process=False, skip_materials=True)
