@@ -173,6 +173,20 @@ def test_a_frame_is_the_objects_own_however_it_was_turned_to_be_seen(run):
     assert np.allclose(one[1], other[1], atol=1e-4)
 
 
+def test_the_last_networks_posterior_decides(run):
+    config, split, state = run
+    config = config.copy_and_resolve_references()
+    config.data.rotations = "none"  # so that an object is seen as it is stored
+    index = np.arange(8)
+    found, _ = frames.canonical_forms(config, state.params, split, index, 0)
+    model, x = rotation_vae.create(config), jnp.asarray(split.voxels(index))
+    first, last = (
+        posterior.mode()
+        for posterior in model.apply({"params": state.params}, x, method="posteriors")
+    )
+    assert np.allclose(found, last, atol=1e-4) and not np.allclose(first, last, atol=0.1)
+
+
 def test_a_tilted_box_is_straightened():
     box = np.zeros((1, 32, 32, 32), np.float32)
     box[:, 6:26, 10:22, 12:20] = 1

@@ -80,6 +80,15 @@ def test_it_is_never_worse_than_its_best_restart():
     assert (rugged(planted, found) <= tried.min(1) + 1e-5).all()
 
 
+def test_the_last_step_counts_and_a_step_too_far_does_not():
+    planted = _planted(10)
+    start = planted @ so3.from_rotation_vector(jnp.full((10, 3), 0.2))
+    for rate, better in ((0.1, True), (3.0, False)):
+        found, value = search.refine(_distance, planted, start, 1, rate)
+        assert np.allclose(value, _distance(planted, found), atol=1e-6)
+        assert ((value < _distance(planted, start) - 0.01) == better).all()
+
+
 def test_what_is_searched_is_the_reconstruction_and_the_kl_of_the_code():
     x = (jax.random.uniform(jax.random.key(3), (2, 4, 4, 4)) > 0.5).astype(jnp.float32)
     logits = jax.random.normal(jax.random.key(4), x.shape)

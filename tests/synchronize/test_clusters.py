@@ -66,6 +66,30 @@ def test_many_clusters_find_their_common_frame(seed):
     assert len(set(PRODUCTS[assignment, INVERSE[turns.repeat(9)]])) == 1
 
 
+@pytest.mark.parametrize("bridges", [1, 10])
+@pytest.mark.parametrize("seed", range(4))
+def test_clusters_that_stand_anyhow_are_turned_to_where_all_pairs_fit(seed, bridges):
+    """Without annealing: each turn, and what it changes of later ones, has to be the right one."""
+    rng = np.random.default_rng(seed)
+    turns, standing = rng.integers(0, 24, (2, 6))
+    edges, scores = _groups(turns, 4, bridges, rng)
+    place = rng.permutation(24)  # so that groups merge in any order
+    edges, given = place[edges], standing.repeat(4)[place.argsort()]
+    turned = clusters.turn(given, edges, scores, np.zeros(24))
+    assert solve.objective(given, edges, scores) < 0 == solve.objective(turned, edges, scores)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clusters_turn_back_to_where_they_are_said_to_stay(seed):
+    """Whole groups stand turned, some in several steps; as they came they fit as well."""
+    rng = np.random.default_rng(seed)
+    edges, scores = _groups(np.zeros(6, int), 4, 10, rng)
+    given = np.full(24, rng.integers(1, 24))
+    assert not clusters.turn(given, edges, scores, np.full(24, 0.1)).any()
+    given = rng.integers(0, 24, 6).repeat(4)
+    assert not clusters.turn(given, edges, scores, np.full(24, 0.1)).any()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_answer_is_never_worse_than_what_was_given(seed):
     rng = np.random.default_rng(seed)
