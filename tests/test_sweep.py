@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from configs import latent_sweep
-from rotdis import checkpoint, config_rules, metric_writer, run_folder, step, sweep
+from rotdis import checkpoint, config, config_rules, metric_writer, run_folder, step, sweep
 from rotdis.errors import ConfigError, RotdisError
 from rotdis.models import rotation_vae
 
@@ -48,6 +48,17 @@ def test_a_cell_is_a_valid_configuration(cell):
     rotations, _, size, seed = cell.split(",")
     assert settings.data.rotations == rotations
     assert (settings.model.latent_size, settings.seed) == (int(size), int(seed))
+
+
+def test_cells_differ_in_what_they_are_named_by_alone():
+    one, other = (
+        config.flatten(latent_sweep.get_config(cell))
+        for cell in ("so3,mixture,16,0", "cube,search,4,1")
+    )
+    different = {name for name in one if one[name] != other[name]}
+    assert different == {"data.rotations", "pose.method", "model.latent_size", "seed"}
+    # each view from its own code, which is how a search and a plain VAE are trained
+    assert not one["loss.swap_codes"]
 
 
 @pytest.mark.parametrize("cell", ["so3,mixture,16", "so3,guess,16,0", "so3,vae,many,0"])
