@@ -43,9 +43,10 @@ def get_config(cell: str = "so3,mixture,16,0") -> ml_collections.ConfigDict:
     config.train.steps = 2000
     config.train.batch_size = 32
     config.train.eval_every = 500
-    # Of so few steps each view is reconstructed better from its own code, and poses are better tied
-    # ten times as hard (docs/latent_sweep.md, "From its own code").
-    config.loss.swap_codes, config.loss.equivariance_weight = False, 200.0
+    if rotations == "so3":
+        # Of so few steps each view is reconstructed better from its own code, and poses are better
+        # tied ten times as hard (docs/latent_sweep.md, "From its own code").
+        config.loss.swap_codes, config.loss.equivariance_weight = False, 200.0
     # So short a run is still learning to find poses when frames would bind it.
     config.frames.synchronize_at, config.pose.frame_width = (), 0
     return config
