@@ -59,6 +59,7 @@ def test_cells_differ_in_what_they_are_named_by_alone():
     assert different == {"pose.method", "model.latent_size", "seed"}
     # Over all rotations each view is decoded from its own code, as a search's always is.
     assert not one["loss.swap_codes"]
+    assert latent_sweep.get_config("cube,mixture,16,0").loss.swap_codes
 
 
 @pytest.mark.parametrize("cell", ["so3,mixture,16", "so3,guess,16,0", "so3,vae,many,0"])
