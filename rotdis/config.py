@@ -44,6 +44,8 @@ def base_config() -> ml_collections.ConfigDict:
     config.model.width = 64  # channels there; twice as many at half the side
     config.model.volume_size = 16  # side of the canonical latent volume that is rotated
     config.model.volume_channels = 8
+    # Whether the decoder draws the canonical form at full resolution too, and turns its occupancy.
+    config.model.occupancy = False
     # Of the computation; parameters, KL, loss, coordinates and rotations are always float32.
     config.model.dtype = "float32"  # or "bfloat16"
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 import optax
 from jaxtyping import Array, Float
 
@@ -13,6 +14,8 @@ from rotdis.config import base_config
 from rotdis.geometry import resample, so3
 from rotdis.models.pose import PosePosterior
 from rotdis.models.rotation_vae import POSE_NETWORKS, Code, RotationVAE
+
+_AGREE = np.deg2rad(15)  # poses that differ by less
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -119,7 +122,11 @@ def loss_and_metrics(
     z = code.z_mean + jnp.exp(0.5 * code.z_logvar) * noise
     if code.posterior is not None and config.loss.swap_codes:
         z = jnp.roll(z, count, axis=0)
-    logits = model.apply({"params": params}, z, code.rotation, method="decode")
+    targets, agree = None, None
+    if code.posterior is not None:
+        targets = _targets(code.rotation, turns)
+        agree = so3.geodesic_distance(code.rotation, targets) < _AGREE
+    logits = model.apply({"params": params}, z, code.rotation, agree, method="decode")
 
     metrics = {
         "reconstruction": jnp.mean(jax.vmap(losses.bernoulli_nll)(logits, both)),
@@ -127,7 +134,7 @@ def loss_and_metrics(
         "sse": jnp.mean(jnp.sum((jax.nn.sigmoid(logits) - both) ** 2, axis=(1, 2, 3))),
     }
     if code.posterior is not None:
-        metrics |= _pose_terms(code, turns, config)
+        metrics |= _pose_terms(code, targets, config) | {"pair_acc15": jnp.mean(agree)}
         metrics["tilt"] = jnp.mean(jax.vmap(losses.tilt)(canonical))
         if frames is not None:
             metrics |= _frame_terms(code, turns, frames, config)
@@ -138,20 +145,25 @@ def loss_and_metrics(
     return loss, metrics | {"loss": loss}
 
 
-def _pose_terms(
-    code: Code, turns: Float[Array, "2 b 3 3"], config: ml_collections.ConfigDict
-) -> Metrics:
-    """Returns what ties the poses of two views to their relative rotation, and how well it does."""
+def _targets(
+    rotation: Float[Array, "n 3 3"], turns: Float[Array, "2 b 3 3"]
+) -> Float[Array, "n 3 3"]:
+    """Returns the pose of each view that the other one's makes it have, without a gradient."""
     # View 1 turned into view 2, and the reverse: R_2 should be Q_2 Q_1^T R_1.
     relative = _product(turns[::-1], jnp.swapaxes(turns, -1, -2))
-    other = code.rotation.reshape(turns.shape)
-    targets = jax.lax.stop_gradient(_product(relative, other)[::-1]).reshape(-1, 3, 3)
+    other = rotation.reshape(turns.shape)
+    return jax.lax.stop_gradient(_product(relative, other)[::-1]).reshape(-1, 3, 3)
+
+
+def _pose_terms(
+    code: Code, targets: Float[Array, "n 3 3"], config: ml_collections.ConfigDict
+) -> Metrics:
+    """Returns what ties the poses of two views to their relative rotation."""
     earlier = ("first_equivariance", "second_equivariance")[: len(code.earlier)]
     posteriors = zip((*earlier, "equivariance"), (*code.earlier, code.posterior), strict=True)
     refinement = jax.vmap(losses.rotation_nll, in_axes=(0, 0, None))(
         code.rotation, targets, config.loss.refinement_concentration
     )
-    angles = jnp.rad2deg(so3.geodesic_distance(code.rotation, targets))
     log_weights = code.posterior.log_weights
     entropy = -jnp.sum(jnp.exp(log_weights) * log_weights, axis=1)
     return {
@@ -161,7 +173,6 @@ def _pose_terms(
             for name, posterior in posteriors
         },
         "refinement": jnp.mean(refinement),
-        "pair_acc15": jnp.mean(angles < 15),
         "pose_perplexity": jnp.mean(jnp.exp(entropy)),
     }
 
@@ -186,7 +197,7 @@ def _frame_terms(
         mean(_mixtures_nll(posterior, wanted, config.loss.concentration))
         for posterior in (*code.earlier, code.posterior)
     )
-    met = so3.geodesic_distance(code.rotation, wanted) < jnp.deg2rad(15)
+    met = so3.geodesic_distance(code.rotation, wanted) < _AGREE
     return {"frame": nll, "frame_acc15": mean(met)}
 
 

@@ -47,10 +47,40 @@ def test_the_pose_that_is_a_target_is_not_drawn_to_what_it_is_the_target_of():
 
     def term(target, hypotheses):
         seen = code.replace(rotation=target, posterior=posterior.replace(rotations=hypotheses))
-        return objective._pose_terms(seen, turns, config)["equivariance"]
+        targets = objective._targets(target, turns)
+        return objective._pose_terms(seen, targets, config)["equivariance"]
 
     of_target, of_hypotheses = jax.grad(term, (0, 1))(code.rotation, rotations)
     assert not of_target.any() and np.abs(of_hypotheses).max() > 0.01
+
+
+def test_poses_learn_by_how_the_form_is_turned_where_both_views_agree():
+    """Of three objects the second's views are found 16 degrees apart, the third's 14."""
+    config = tiny_config()
+    config.model.occupancy = True
+    x, keys = jnp.zeros((3, 16, 16, 16)), jax.random.split(jax.random.key(0), 3)
+    view_keys = jnp.swapaxes(jax.vmap(jax.random.split)(keys), 0, 1)[0]
+    _, turns = objective.make_views(x, view_keys, "so3")
+    off = jnp.deg2rad(jnp.array([0.0, 16.0, 14.0]))[:, None] * jnp.array([0, 0.6, 0.8])
+    found = turns.at[1].set(turns[1] @ so3.from_rotation_vector(off)).reshape(6, 3, 3)
+    posterior = pose.PosePosterior(found[:, None], jnp.zeros((6, 1)))
+    code = rotation_vae.Code(jnp.zeros((6, 4)), jnp.zeros((6, 4)), found, posterior)
+    decoded = []
+
+    class Model:
+        latent_size = 4
+
+        def apply(self, _, *arguments, method, **options):
+            if method == "infer":
+                return code, jnp.zeros((6, 16, 16, 16))
+            decoded.append(arguments)
+            return jnp.zeros((6, 16, 16, 16))
+
+    _, metrics = objective.loss_and_metrics({}, Model(), config, x, keys)
+    ((_, rotation, learning),) = decoded
+    assert np.array_equal(rotation, found)
+    assert learning.tolist() == [True, False, True] * 2
+    assert np.isclose(metrics["pair_acc15"], 2 / 3)
 
 
 @pytest.mark.parametrize("swap", [True, False])

@@ -170,7 +170,7 @@ def _with_frames(state: step.TrainState) -> step.TrainState:
 
 
 def _rotating(config: ml_collections.ConfigDict, seconds: float) -> list[Stage]:
-    """Times the step's three rotations of whole volumes, each with the gradients that it needs."""
+    """Times the step's rotations of whole volumes, each with the gradients that it needs."""
     if config.pose.method == "none":
         return []
     count, size = 2 * config.train.batch_size, config.data.resolution
@@ -179,15 +179,18 @@ def _rotating(config: ml_collections.ConfigDict, seconds: float) -> list[Stage]:
     side, channels = config.model.volume_size, config.model.volume_channels
     latent = jax.random.normal(jax.random.key(3), (count, side, side, side, channels))
     latent = latent.astype(config.model.dtype)
+    passes = [
+        ("views", "forward", objects),
+        ("canonical forms", "forward+backward R", objects),
+        ("latent volumes", "forward+backward", latent),
+    ]
+    if config.model.occupancy:
+        passes.append(("drawn forms", "forward+backward", objects))
     functions = {
         name: functools.partial(
             rotation.make_pass(resample.rotate, what), volumes, rotations, volumes
         )
-        for name, what, volumes in (
-            ("views", "forward", objects),
-            ("canonical forms", "forward+backward R", objects),
-            ("latent volumes", "forward+backward", latent),
-        )
+        for name, what, volumes in passes
     }
     times = timing.interleave(functions, seconds)
     return [Stage(name, times[name], 0.0) for name in functions]

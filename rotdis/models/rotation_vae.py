@@ -7,7 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import ml_collections
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from rotdis.geometry import resample
 from rotdis.models import blocks, search
@@ -54,8 +54,8 @@ class RotationVAE(nn.Module):
         refine_steps: of gradient descent on the negative ELBO after that, outside of training.
         search: how rotations are searched, for the method "search".
         kl_weight: of the KL in what is searched or descended.
-        grid, width, pose_grid, pose_width, pose_residual, volume_size, volume_channels: see the
-            parts.
+        grid, width, pose_grid, pose_width, pose_residual, volume_size, volume_channels, occupancy:
+            see the parts.
         dtype: of the computation; parameters, coordinates, codes and logits are float32.
     """
 
@@ -74,6 +74,7 @@ class RotationVAE(nn.Module):
     kl_weight: float
     volume_size: int
     volume_channels: int
+    occupancy: bool
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
@@ -91,6 +92,7 @@ class RotationVAE(nn.Module):
             self.volume_size,
             self.volume_channels,
             self.width,
+            self.occupancy,
             self.dtype,
         )
 
@@ -176,10 +178,15 @@ class RotationVAE(nn.Module):
         )
 
     def decode(
-        self, z: Float[Array, "b l"], rotation: Float[Array, "b 3 3"]
+        self,
+        z: Float[Array, "b l"],
+        rotation: Float[Array, "b 3 3"],
+        learning: Bool[Array, " b"] | None = None,
     ) -> Float[Array, "b d d d"]:
-        """Returns occupancy logits of the shape z turned by `rotation`."""
-        return self.decoder(z, None if self.pose_method == "none" else rotation)
+        """Returns occupancy logits of shapes z turned by `rotation`; `learning` as in `Decoder`."""
+        if self.pose_method == "none":
+            return self.decoder(z, None)
+        return self.decoder(z, rotation, learning)
 
     def __call__(self, x: Float[Array, "b d d d"]) -> Float[Array, "b d d d"]:
         """Returns the logits of the reconstruction; initializes every parameter."""
@@ -224,5 +231,6 @@ def create(config: ml_collections.ConfigDict) -> RotationVAE:
         kl_weight=config.loss.kl_weight,
         volume_size=config.model.volume_size,
         volume_channels=config.model.volume_channels,
+        occupancy=config.model.occupancy,
         dtype=jnp.dtype(config.model.dtype),
     )

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from configs import smoke
+
 
 def _run(*arguments, module="rotdis.benchmark"):
     return subprocess.run(
@@ -36,7 +38,7 @@ def test_step_loaders_and_inference_are_measured(tmp_path):
         "views", "pose", "canonicalize", "encode", "decode", "backward", "update"
     }  # fmt: skip
     assert stages["decode"]["flops"] > 1e6 and training["flops"] > stages["backward"]["flops"]
-    assert len(training["rotating"]) == 3
+    assert len(training["rotating"]) == 3 + smoke.get_config().model.occupancy
     assert results["loading"].keys() >= {"resident"} and min(results["loading"].values()) > 0
     assert results["inference"].keys() == {"1", "256"}
     plain, _, cube, everywhere = results["encoding"].values()

@@ -21,6 +21,7 @@ def _metrics(parts) -> set[str]:
     return set(jax.eval_shape(function, *arguments)[1])
 
 
+@pytest.mark.slow
 def test_once_frames_are_known_their_terms_and_the_stretching_are_timed():
     config = tiny_config()
     config.loss.alike_weight, config.frames.stretch = 1.0, 0.2

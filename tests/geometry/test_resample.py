@@ -135,6 +135,7 @@ def test_gradients_agree_with_the_oracle():
         assert np.allclose(ours[1], theirs[1], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_second_derivatives_agree_with_the_oracle():
     volume, weight = _volume(5), _volume(5, seed=4)
     rotation = so3.random_uniform(jax.random.key(14))
