@@ -203,6 +203,7 @@ def test_meshes_are_reconstructed_and_bad_ones_skipped(run, tmp_path):
         assert path.name in result.stderr and len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_page_is_served_until_ctrl_c(run):
     pytest.importorskip("websockets")
     command = _command("--mode=explore", f"--workdir={run[0]}", "--port=0", "--nobrowser")

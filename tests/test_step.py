@@ -129,6 +129,7 @@ def test_gradients_are_the_same_on_any_number_of_devices(
         assert np.isclose(value, single[1][name], rtol=1e-4, atol=1e-5), name
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_mean_loss_over_the_batch(
     single, model, config, state, packed, alike
 ):

@@ -64,12 +64,12 @@ def test_only_who_learns_by_how_the_form_is_turned_has_a_gradient_of_that():
     decoder = Decoder(16, volume_channels=2, width=8, occupancy=True)
     params = _decoder()[1]
 
+    @jax.jit
     def by_rotation(params, learning):
         def total(turns):
             return jnp.sum(decoder.apply({"params": params}, _Z, turns, learning))
 
-        gradient = jax.grad(total)(_TURNS)
-        return np.abs(gradient).max((1, 2))
+        return jnp.abs(jax.grad(total)(_TURNS)).max((1, 2))
 
     # As long as its logits are not corrected, nothing else is turned that could teach them.
     learning = jnp.array([True, False, True])

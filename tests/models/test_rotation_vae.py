@@ -148,6 +148,7 @@ def test_training_goes_by_the_heaviest_hypothesis_and_inference_by_the_mode():
     assert float(so3.geodesic_distance(chosen[False], rotations[3])) < 0.06
 
 
+@pytest.mark.slow
 def test_descending_the_negative_elbo_lowers_it():
     config = _config()
     model = rotation_vae.create(config)

@@ -39,6 +39,7 @@ def test_a_family_turned_by_the_cube_and_tilted_agrees():
     assert synchronize.agreement(voxels, result).min() > 0.5
 
 
+@pytest.mark.slow
 def test_copies_of_a_plate_that_fills_no_voxel_agree():
     rng = np.random.default_rng(2)
     planted = _planted(5, rng, tilt=9)
