@@ -152,14 +152,12 @@ def test_opened_in_a_checkout_it_installs_that(tmp_path):
         assert shown.stdout.strip() == str(tmp_path), shown.stderr
 
 
-@pytest.mark.slow
 def test_training_says_how_far_it_is_and_nothing_else(notebook):
     assert "rotdis 0." in _text(notebook, "model") and "16^3 voxels" in _text(notebook, "model")
     for line in _text(notebook, "model").splitlines():
         assert re.match(r"prepare|train|  (skipped|quirks|duplicates): |rotdis ", line), line
 
 
-@pytest.mark.slow
 def test_it_shows_eight_views_of_four_objects(notebook):
     (sheet,) = _pictures(_outputs(notebook, "pictures"))
     assert sheet.shape[1] > 8 * 128 and sheet.shape[0] > 3 * 128
@@ -167,13 +165,11 @@ def test_it_shows_eight_views_of_four_objects(notebook):
     assert (seen < 200).any(axis=(0, 2)).mean() > 0.4  # objects in every column
 
 
-@pytest.mark.slow
 def test_it_measures_the_poses(notebook):
     errors = [float(line.split()[-1]) for line in _text(notebook, "errors").splitlines()]
     assert len(errors) == 4 and all(0 <= error <= 180 for error in errors)
 
 
-@pytest.mark.slow
 def test_the_slider_turns_the_shape_without_compiling_anew(notebook):
     assert any("widget" in kind for o in _outputs(notebook, "slider") for kind in o["data"])
     shown = [*_pictures(_widget_outputs(notebook)), *_pictures(_outputs(notebook, "turned"))]
@@ -181,7 +177,6 @@ def test_the_slider_turns_the_shape_without_compiling_anew(notebook):
     assert float(_text(notebook, "turned").split()[-1]) < 0.5  # 0.1 of a core, at 32^3
 
 
-@pytest.mark.slow
 def test_a_bad_file_gets_a_message_and_a_good_one_its_pose(notebook):
     assert re.fullmatch(r"\S*bad\.off: .+", _text(notebook, "bad").strip())
     outputs = _widget_outputs(notebook)
