@@ -12,6 +12,7 @@ from rotdis.data import normalize
 from rotdis.errors import DataError, RotdisError
 from rotdis.geometry import so3
 from rotdis.models.rotation_vae import Code
+from rotdis.synchronize import Synchronized
 
 trimesh = pytest.importorskip("trimesh")
 pytest.importorskip("igl")
@@ -91,8 +92,16 @@ def test_parts_agree_afterwards_and_keep_units_names_and_formats(folder, tmp_pat
     assert last.startswith("align: 6 of 7 done") and "1 skipped: see" in last
 
 
-def test_each_folder_may_have_a_frame_of_its_own(folder, tmp_path):
+def test_each_folder_may_have_a_frame_of_its_own(folder, tmp_path, monkeypatch):
+    compared = []
+
+    def synchronizing(voxels, turns, joined):
+        compared.append((len(voxels), joined))
+        return Synchronized(turns, np.zeros(len(turns), int), np.zeros((0, 2), int))
+
+    monkeypatch.setattr(align.synchronize, "synchronize", synchronizing)
     rows = align.align(_Model(), folder[0], tmp_path / "out", mesh_format="stl")
+    assert compared == [(4, True), (2, True)]
     assert [row["group"] for row in rows] == [0, 0, 0, 0, 1, 1]
     names = [row["aligned"] for row in rows]
     assert len(set(names)) == 6 and all((tmp_path / "out" / name).exists() for name in names)

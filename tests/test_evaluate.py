@@ -167,9 +167,8 @@ def test_a_useless_model_has_the_angles_of_uniform_rotations_and_no_view_distanc
     assert "latent/linear_probe_accuracy" not in metrics
 
 
-@pytest.mark.parametrize("batch_size", [7, 64])
-def test_results_do_not_depend_on_the_batch_size(test, train, oracle, batch_size):
-    model = Oracle()
+def test_results_do_not_depend_on_the_batch_size(test, train, oracle):
+    model, batch_size = Oracle(), 7
     metrics = run(model, test, train, batch_size=batch_size, groups={"soft": ("bed", "sofa")})[0]
     assert metrics.keys() == oracle.metrics.keys()
     for name, value in oracle.metrics.items():

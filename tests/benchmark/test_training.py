@@ -34,6 +34,7 @@ def test_once_frames_are_known_their_terms_and_the_stretching_are_timed():
     assert not {"frame", "alike"} & _metrics(_parts(config))
 
 
+@pytest.mark.slow  # a quarter of a minute, of tracing
 def test_a_batch_may_be_larger_than_the_objects_there_are_else(monkeypatch):
     monkeypatch.setattr(training, "_OBJECTS", 4)
     config = tiny_config()

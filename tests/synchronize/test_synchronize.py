@@ -81,6 +81,7 @@ def test_objects_of_other_proportions_stand_alike_and_do_not_lie_down():
     assert angles(result.rotations @ planted).max() < 10
 
 
+@pytest.mark.slow  # a quarter of a minute
 def test_drawers_tell_where_the_front_of_a_dresser_is():
     seeds = [furniture.object_seed("test", "dresser", index, 0) for index in range(5)]
     grids = [normalize.normalize(furniture.make_object("dresser", seed), 64) for seed in seeds]
@@ -90,7 +91,7 @@ def test_drawers_tell_where_the_front_of_a_dresser_is():
     assert angles(result.rotations @ planted).max() < 10
 
 
-@pytest.mark.parametrize("shape", [slab, column])
+@pytest.mark.parametrize("shape", [slab, pytest.param(column, marks=pytest.mark.slow)])
 def test_symmetric_objects_coincide_though_their_rotations_need_not(shape):
     planted = _planted(6, np.random.default_rng(1))
     voxels = _as_they_came([shape()] * 6, planted)
