@@ -1,4 +1,4 @@
-"""The whole flow in about a minute on a CPU: too short to be good, long enough to run everything.
+"""The whole flow in two to three minutes on two slow cores: not good, but everything runs.
 
 python -m rotdis.main --config=configs/smoke.py --workdir=runs/smoke
 """
