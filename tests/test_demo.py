@@ -32,6 +32,7 @@ def get_config():
     config = tiny.tiny_config()
     config.data.classes = ("bed", "chair", "monitor", "sofa", "toilet", "table")
     config.train.batch_size = 4
+    config.model.occupancy, config.loss.swap_codes = True, False
     return config
 configs.smoke.get_config = get_config
 MODEL, CONFIG = "", "smoke"
