@@ -178,6 +178,7 @@ def main() -> None:
     a process that a signal ended (130 for Ctrl-C, 143 for SIGTERM) after one.
     """
     logging.set_verbosity(logging.ERROR)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file may have a name that is not UTF-8
     interrupt.raise_stopped_on_signals()
     try:
         with _explained():

@@ -5,7 +5,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from rotdis import atomic
@@ -96,7 +96,11 @@ def output_names(names: Sequence[str], mesh_format: str | None) -> list[str]:
 
 
 def prepare_output(
-    source: str | Path, output: str | Path, inputs: Sequence[Path], planned: Sequence[str]
+    source: str | Path,
+    output: str | Path,
+    inputs: Sequence[Path],
+    planned: Sequence[str],
+    copies: Mapping[str, Path] | None = None,
 ) -> None:
     """Makes sure that the output can be written and nothing of the user's would be overwritten.
 
@@ -108,8 +112,8 @@ def prepare_output(
         source: what was given as the input.
         output: the folder.
         inputs: the meshes of the input.
-        planned: the files that will be written besides the summaries, below the output. (Not the
-            materials of OBJ files, which are copied beside them.)
+        planned: the files that will be written besides the summaries, below the output.
+        copies: those that will be copied, likewise, and of what; a copy may be there already.
 
     Raises:
         UsageError: the output is the input's folder or a file, or a result would replace a file
@@ -122,25 +126,33 @@ def prepare_output(
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output: {output} is a file; results need a folder")
     originals = {path.resolve() for path in inputs}
-    earlier = _recorded(output)
-    for name in (*SUMMARIES, *planned):
+    earlier, copies = _recorded(output), copies or {}
+    for name in (*SUMMARIES, *planned, *copies):
         path = output / name
         if path.resolve() in originals:
             raise UsageError(
                 f"--output: {path} is one of the meshes of the input and would be overwritten; "
                 "choose another folder"
             )
-        if name not in earlier and path.exists():
+        if name not in earlier and path.exists() and not _same(path, copies.get(name)):
             raise UsageError(
                 f"--output: {path} is there already and was not written by an earlier call; choose "
                 "another folder, or move it away"
             )
     atomic.make_folder(output)
-    _record(output, {*earlier, *SUMMARIES, *planned})
+    _record(output, {*earlier, *SUMMARIES, *planned, *copies})
     for name in SUMMARIES:
         (output / name).unlink(missing_ok=True)
-    if left := sorted(earlier - {*SUMMARIES, *planned}):
+    if left := sorted(earlier - {*SUMMARIES, *planned, *copies}):
         print(f"{output}: files of an earlier call stay: {len(left)}, such as {left[0]}")
+
+
+def _same(path: Path, other: Path | None) -> bool:
+    """Whether two files have the same content; not so where one cannot be read, or is none."""
+    try:
+        return other is not None and path.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
 
 
 def _recorded(folder: Path) -> set[str]:

@@ -5,10 +5,12 @@ groups, colours, materials, and the parts of a scene.
 """
 
 import codecs
+import contextlib
 import errno
 import io
 import math
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -32,10 +34,10 @@ def write_moved(path: Path, matrix: Float[np.ndarray, "4 4"], target: Path) -> N
     """Writes a mesh file, moved by a rigid motion, in the format of the target's suffix.
 
     OBJ to OBJ keeps every line but the vertices and normals, and copies material libraries and
-    textures that lie beside or below the file. GLB to GLB keeps everything, and places its scenes
-    by one more node (scenes that share a part are written anew). Else the parts become one mesh of
-    triangles; PLY and GLB keep vertex colours, OFF and STL are geometry alone, and a damaged
-    texture costs the materials, not the mesh.
+    textures that lie beside or below the file (`all_copies`). GLB to GLB keeps everything, and
+    places its scenes by one more node (scenes that share a part are written anew). Else the parts
+    become one mesh of triangles; PLY and GLB keep vertex colours, OFF and STL are geometry alone,
+    and a damaged texture costs the materials, not the mesh.
 
     Raises:
         MeshError: the file cannot be read or written in that format.
@@ -54,7 +56,28 @@ def write_moved(path: Path, matrix: Float[np.ndarray, "4 4"], target: Path) -> N
         raise MeshError(f"{path}: cannot be written as {target.suffix}: {reason}") from error
     write(target, content)
     if path.suffix.lower() == target.suffix.lower() == ".obj":
-        _copy_materials(path, target.parent, content)
+        for name, copied in _materials(path.parent, content):
+            if (path.parent / name).resolve() != (target.parent / name).resolve():
+                write(target.parent / name, copied)
+
+
+def all_copies(paths: Sequence[Path], targets: Sequence[str]) -> dict[str, Path]:
+    """Returns what `write_moved` copies besides, of several files.
+
+    Args:
+        paths: of the mesh files. What cannot be read is left out.
+        targets: where each is written, below one folder, with slashes.
+
+    Returns:
+        Where a copy is written, likewise -> from where.
+    """
+    found = {}
+    for path, target in zip(paths, map(PurePosixPath, targets), strict=True):
+        if path.suffix.lower() == target.suffix.lower() == ".obj":
+            with contextlib.suppress(OSError):
+                for name, _ in _materials(path.parent, path.read_bytes()):
+                    found[(target.parent / name).as_posix()] = path.parent / name
+    return found
 
 
 def moved(path: Path, matrix: Float[np.ndarray, "4 4"], file_type: str) -> bytes:
@@ -138,19 +161,28 @@ def _moved_obj(data: bytes, matrix: Float[np.ndarray, "4 4"]) -> bytes | None:
     return b"\n".join(lines)
 
 
-def _copy_materials(path: Path, folder: Path, content: bytes) -> None:
-    """Copies an OBJ file's material libraries, and their textures, to where it is written."""
+def _materials(folder: Path, content: bytes) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Yields the material libraries of an OBJ file, and their textures: names and contents.
+
+    Args:
+        folder: where the file lies, and below which they are looked for.
+        content: of the file.
+    """
     for line in _named(content, ("mtllib",)):
-        whole = _copy_beside(path.parent, folder, line)  # a name may hold spaces
+        whole = _beside(folder, line)  # a name may hold spaces
         libraries = {line: whole}
         if whole is None:
-            libraries = {name: _copy_beside(path.parent, folder, name) for name in line.split()}
+            libraries = {name: _beside(folder, name) for name in line.split()}
         for name, library in libraries.items():
-            for rest in _named(library or b"", _TEXTURES):
+            if library is None:
+                continue
+            yield PurePosixPath(name), library
+            for rest in _named(library, _TEXTURES):
                 tail = rest[-_LONGEST:]
                 for word in re.finditer(r"\S+", tail):  # options may precede a texture's name
                     texture = PurePosixPath(name).parent / tail[word.start() :]
-                    if _copy_beside(path.parent, folder, texture) is not None:
+                    if (picture := _beside(folder, texture)) is not None:
+                        yield texture, picture
                         break
 
 
@@ -164,20 +196,17 @@ def _named(content: bytes, keywords: tuple[str, ...]) -> list[str]:
     return list(rests)
 
 
-def _copy_beside(source: Path, target: Path, name: str | PurePosixPath) -> bytes | None:
-    """Copies a file from below one folder to below another and returns its content.
+def _beside(folder: Path, name: str | PurePosixPath) -> bytes | None:
+    """Returns the content of a file below a folder; None where it is no readable file, or a mesh.
 
-    None where it is no readable file, or a mesh, whose own result it would replace.
+    (A mesh's own result would be replaced by a copy.)
     """
     relative = PurePosixPath(name)
     if relative.is_absolute() or ".." in relative.parts or relative.suffix.lower() in SUFFIXES:
         return None
     try:
-        if not (source / relative).is_file():  # but a pipe, say, that would be waited for
+        if not (folder / relative).is_file():  # but a pipe, say, that would be waited for
             return None
-        content = (source / relative).read_bytes()
+        return (folder / relative).read_bytes()
     except (OSError, ValueError):  # or a name that no file can have
         return None
-    if (source / relative).resolve() != (target / relative).resolve():
-        write(target / relative, content)
-    return content

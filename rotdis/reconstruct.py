@@ -134,7 +134,9 @@ def reconstruct(
         name: (f"canonical/{target}", f"reconstruction/{target}", f"pictures/{name}.png")
         for name, target in zip(names, targets, strict=True)
     }
-    mesh_files.prepare_output(source, output, paths, list(itertools.chain(*files.values())))
+    copies = mesh_moving.all_copies(paths, [canonical for canonical, _, _ in files.values()])
+    planned = list(itertools.chain(*files.values()))
+    mesh_files.prepare_output(source, output, paths, planned, copies)
     account = Account(names)
     rows, codes, batch = [], [], []
     with Progress(len(paths), label="reconstruct", unit="file") as progress:

@@ -1,6 +1,7 @@
 """The command line as users run it, in processes of its own."""
 
 import importlib.util
+import io
 import json
 import os
 import re
@@ -247,6 +248,16 @@ def test_output_that_nobody_reads_on_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_file_name_that_is_not_utf_8_can_be_printed(monkeypatch):
+    strict = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    monkeypatch.setattr("sys.stdout", strict)
+    monkeypatch.setattr(main.interrupt, "raise_stopped_on_signals", lambda: None)
+    monkeypatch.setattr(main, "_run", lambda _: print(os.fsdecode(b"br\xfcn.stl")))
+    monkeypatch.setattr("sys.argv", ["rotdis"])
+    main.main()
+    assert strict.buffer.getvalue() == b"br\\udcfcn.stl\n"
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of it")])

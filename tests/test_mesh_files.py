@@ -70,6 +70,20 @@ def test_a_file_of_the_users_is_never_overwritten(tmp_path, theirs):
     mesh_files.prepare_output(tmp_path / "in", tmp_path / "out", [], ["a.stl", "sub/b.stl"])
 
 
+def test_a_copy_replaces_no_other_file_of_the_users(tmp_path):
+    source, output = tmp_path / "in" / "a.png", tmp_path / "out"
+    for path, content in ((source, "ours"), (output / "a.png", "theirs")):
+        path.parent.mkdir()
+        path.write_text(content)
+    with pytest.raises(RotdisError, match="a.png is there already"):
+        mesh_files.prepare_output(tmp_path / "in", output, [], [], {"a.png": source})
+    (output / "a.png").write_text("ours")  # as an earlier version may have left it
+    mesh_files.prepare_output(tmp_path / "in", output, [], [], {"a.png": source})
+    # From now on it is a result, and may become another.
+    source.write_text("changed")
+    mesh_files.prepare_output(tmp_path / "in", output, [], [], {"a.png": source})
+
+
 def test_results_of_a_call_that_was_killed_are_results_all_the_same(tmp_path, capsys):
     planned = ["a.stl", "b.stl"]
     mesh_files.prepare_output(tmp_path / "in", tmp_path / "out", [], planned)

@@ -108,6 +108,10 @@ def _written_beside(tmp_path, line, files):
     expected = trimesh.transform_points([[0, 0, 0], [1, 0, 0], [0, 1, 0]], MATRIX)
     assert np.allclose(_points(out / "a.obj"), expected)
     found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    foreseen = mesh_moving.all_copies([tmp_path / "in" / "a.obj"], ["sub/a.obj"])
+    assert set(foreseen) == {f"sub/{name}" for name in found - {"a.obj"}}
+    for name, origin in foreseen.items():
+        assert (out / name.removeprefix("sub/")).read_bytes() == origin.read_bytes()
     return found - {"a.obj"}
 
 
@@ -142,6 +146,14 @@ def test_all_material_libraries_of_a_line_are_copied_whatever_their_names(
 def test_a_texture_is_copied_whatever_its_name_and_options(line, texture, folder, tmp_path):
     files = {f"{folder}a.mtl": f"newmtl a\n{line}\n", folder + texture: "picture"}
     assert _written_beside(tmp_path, f"mtllib {folder}a.mtl", files) == set(files)
+
+
+def test_nothing_is_copied_beside_other_formats_or_for_a_file_that_is_gone(tmp_path):
+    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\n{_TRIANGLE}")
+    (tmp_path / "a.mtl").touch()
+    paths = [tmp_path / "a.obj", tmp_path / "gone.obj"]
+    assert mesh_moving.all_copies(paths, ["a.ply", "gone.obj"]) == {}
+    assert mesh_moving.all_copies(paths, ["a.obj", "b.obj"]) == {"a.mtl": tmp_path / "a.mtl"}
 
 
 def test_a_name_that_is_not_utf_8_is_found(tmp_path):
