@@ -98,7 +98,6 @@ def base_config() -> ml_collections.ConfigDict:
     # At most so many training objects get a target (and are stretched); of more, every second or
     # third does, and the frame term weighs as much less. Memory grows with its square.
     config.frames.capacity = 4096
-    config.frames.weight = 1.0  # of such a target; 1 is that of the pose of an object's other view
     # Objects that have one are stretched along its axes, in training, by factors whose logarithms
     # are up to this.
     config.frames.stretch = 0.0

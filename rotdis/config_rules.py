@@ -44,7 +44,6 @@ _AT_LEAST_ZERO = (
     "loss.tilt_weight",
     "loss.alike_weight",
     "frames.stretch",
-    "frames.weight",
     "pose.second_width",
     "pose.frame_width",
     "pose.refine_steps",

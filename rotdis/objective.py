@@ -33,7 +33,7 @@ def term_weights(config: ml_collections.ConfigDict) -> dict[str, float]:
         "second_equivariance": pair,
         "equivariance": pair,
         "refinement": loss.equivariance_weight / loss.refinement_concentration,
-        "frame": config.frames.weight * pair,
+        "frame": pair,
         "alike": loss.alike_weight,
     }
 
