@@ -38,8 +38,9 @@ def get_config(cell: str = "so3,mixture,16,0") -> ml_collections.ConfigDict:
             f"so3,mixture,16,0, with methods {', '.join(_METHODS)}"
         ) from error
     config.eval.symmetries = ("dresser:D2", "night_stand:C2", "table:C2")
-    # The decoder that most rows of docs/latent_sweep.md have.
+    # The decoder, and what the networks see, that most rows of docs/latent_sweep.md have.
     config.model.width, config.model.occupancy = 64, False
+    config.train.as_used = 0.0
     config.pose.width, config.pose.second_width = 32, 16
     config.train.steps = 2000
     config.train.batch_size = 32

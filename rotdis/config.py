@@ -117,6 +117,9 @@ def base_config() -> ml_collections.ConfigDict:
     # pose.frame_width decides: the others learn, in shorter steps.
     config.train.hold_pose = False
     config.train.steps = 4000
+    # In this last share of the steps, what is turned back by a pose for the networks to see is the
+    # view itself, as in use; before, it is the object, so that nothing is blurred twice.
+    config.train.as_used = 0.0
     config.train.batch_size = 24  # objects of a step over all devices; each gives two views
     # Steps that the device does by itself, with the resident loader; a signal to stop is served
     # between two calls. It changes the speed alone.

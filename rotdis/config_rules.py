@@ -49,6 +49,7 @@ _AT_LEAST_ZERO = (
     "pose.refine_steps",
     "optimizer.warmup_steps",
     "optimizer.weight_decay",
+    "train.as_used",
     "train.keep_best",
     "eval.seed",
     "eval.max_train",
@@ -107,6 +108,7 @@ def _validate_sizes(values: dict[str, object]) -> None:
         values["model.volume_size"],
         f"a multiple of model.grid ({grid})",
     )
+    _require(values["train.as_used"] <= 1, "train.as_used", values["train.as_used"], "in [0, 1]")
     fraction = values["data.validation_fraction"]
     _require(0 <= fraction < 1, "data.validation_fraction", fraction, "in [0, 1)")
     warmup, steps = values["optimizer.warmup_steps"], values["train.steps"]

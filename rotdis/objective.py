@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from rotdis import losses, stretch
 from rotdis.config import base_config
@@ -75,6 +75,7 @@ def loss_and_metrics(
     frames: Float[Array, "b 3 3"] | None = None,
     alike: Float[Array, "b k"] | None = None,
     axis: str | None = None,
+    as_used: Bool[Array, ""] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Returns the objective and its terms, means over examples and their two views.
 
@@ -91,6 +92,8 @@ def loss_and_metrics(
         frames: of the objects, see `TrainState`; zeros, or None for all, where any will do.
         alike: what tells how alike the objects are, see `TrainState`; zeros where it is not known.
         axis: over which the batch is divided among devices, if it is.
+        as_used: whether what is turned back for the networks to see is the views themselves, as in
+            use, rather than the objects (`origin` of `RotationVAE.infer`); None where it never is.
     """
     if config.train.hold_pose:
         held = {name: params[name] for name in POSE_NETWORKS if name in params}
@@ -109,6 +112,8 @@ def loss_and_metrics(
     both = views.reshape(2 * count, *x.shape[1:])
     applied = turns if stretched is None else _product(turns, stretched)
     origin = (jnp.concatenate([x, x]), applied.reshape(2 * count, 3, 3))
+    if as_used is not None:
+        origin = (jnp.where(as_used, both, origin[0]), jnp.where(as_used, jnp.eye(3), origin[1]))
     code, canonical = model.apply(
         {"params": params},
         both,

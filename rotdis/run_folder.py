@@ -38,7 +38,8 @@ _MODEL = {"data.resolution"} | {
 # data are kept, what is logged, and how long it runs may change under way.)
 _RUN = (
     _MODEL
-    | {"seed", "train.batch_size", "train.ema_decay", "train.start_from", "train.hold_pose"}
+    | {"seed", "train.batch_size", "train.ema_decay", "train.as_used"}
+    | {"train.start_from", "train.hold_pose"}
     | {
         f"{section}.{key}"
         for section in ("data", "frames", "loss", "optimizer", "search")

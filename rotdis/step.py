@@ -125,8 +125,11 @@ def device_gradients(
     # Without the cast, the gradient of replicated parameters is already a sum over devices, and
     # the mean below would return it N times too large.
     params = jax.lax.pcast(params, AXIS, to="varying")
+    as_used = None
+    if config.train.as_used > 0:
+        as_used = step >= round((1 - config.train.as_used) * config.train.steps)
     gradients, metrics = jax.grad(loss_and_metrics, has_aux=True)(
-        params, model, config, x, keys, frames, alike, AXIS
+        params, model, config, x, keys, frames, alike, AXIS, as_used
     )
     return jax.lax.pmean((gradients, metrics), AXIS)
 

@@ -99,6 +99,17 @@ def test_what_frames_are_found_for_needs_frames(field):
         validate(config)
 
 
+@pytest.mark.parametrize("share", [-0.5, 1.5, float("nan")])
+def test_a_share_of_the_steps_is_between_none_and_all(share):
+    config = base_config()
+    for right in (0.0, 0.5, 1.0):
+        config.train.as_used = right
+        validate(config)
+    config.train.as_used = share
+    with pytest.raises(ConfigError, match="train.as_used: "):
+        validate(config)
+
+
 @pytest.mark.parametrize("method", ["search", "none"])
 def test_poses_are_refined_only_where_a_network_finds_them(method):
     config = base_config()

@@ -120,7 +120,7 @@ def _with_seed(config, seed):
 
 
 def test_a_step_uses_the_frames_of_the_very_objects_that_it_sees(run, monkeypatch):
-    def objective(params, model, config, x, keys, frames, alike, axis):
+    def objective(params, model, config, x, keys, frames, *_):
         nothing = sum(0 * jnp.sum(leaf) for leaf in jax.tree.leaves(params))
         return nothing, {"frame": nothing if frames is None else jnp.sum(frames)}
 

@@ -214,10 +214,10 @@ class _Asked(Exception):
 
 
 class _Listener:
-    """A model that tells how views were turned, and by which keys it is to search for that."""
+    """A model that tells views, from what they were turned, and the keys of its search for that."""
 
     def apply(self, _, views, *, origin, keys, **_options):
-        raise _Asked(origin[1], keys)
+        raise _Asked(views, origin, keys)
 
 
 def test_a_search_tries_nothing_that_the_views_were_turned_by():
@@ -226,8 +226,25 @@ def test_a_search_tries_nothing_that_the_views_were_turned_by():
     keys = jax.random.split(jax.random.key(0), 3)
     with pytest.raises(_Asked) as asked:
         objective.loss_and_metrics({}, _Listener(), tiny_config(), x, keys)
-    turns, keys = asked.value.args
+    _, (_, turns), keys = asked.value.args
     assert turns.shape == (6, 3, 3)
     restarts = jax.vmap(lambda key: so3.random_uniform(key, (32,)))(keys)
     assert so3.geodesic_distance(restarts.reshape(-1, 1, 3, 3), turns).min() > 0.01
     assert so3.geodesic_distance(restarts[1:], restarts[:1]).min() > 0.01  # each view its own
+
+
+@pytest.mark.parametrize("as_used", [None, False, True])
+def test_what_the_networks_see_turned_back_is_the_object_or_as_in_use_the_view(as_used):
+    x = jnp.zeros((3, 16, 16, 16)).at[:, 4:9, 6:12, 7].set(1.0)
+    keys = jax.random.split(jax.random.key(0), 3)
+    as_used = as_used if as_used is None else jnp.array(as_used)
+    with pytest.raises(_Asked) as asked:
+        objective.loss_and_metrics({}, _Listener(), tiny_config(), x, keys, as_used=as_used)
+    views, (seen, turns), _ = asked.value.args
+    if as_used:
+        assert np.array_equal(seen, views)
+        assert np.array_equal(turns, np.broadcast_to(np.eye(3), (6, 3, 3)))
+    else:
+        assert np.array_equal(seen, np.concatenate([x, x]))
+        assert so3.geodesic_distance(turns, jnp.eye(3)).min() > 0.01
+    assert not np.array_equal(views, np.concatenate([x, x]))

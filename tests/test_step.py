@@ -227,6 +227,26 @@ def test_a_large_gradient_counts_by_its_direction_alone(config):
     assert not np.allclose(jax.tree.leaves(small)[1], jax.tree.leaves(one)[1], rtol=0.5)
 
 
+@pytest.mark.parametrize("share, first", [(0.0, None), (0.25, 15), (1.0, 0)])
+def test_the_networks_see_views_as_in_use_in_the_last_share_of_the_steps(
+    share, first, model, config, state, packed, monkeypatch
+):
+    def objective(params, *arguments):
+        nothing = sum(0 * jnp.sum(leaf) for leaf in jax.tree.leaves(params))
+        as_used = arguments[-1]
+        return nothing, {"as_used": nothing - 1 if as_used is None else nothing + as_used}
+
+    monkeypatch.setattr(step, "loss_and_metrics", objective)
+    config = config.copy_and_resolve_references()
+    config.train.as_used, config.train.steps = share, 20
+    take = _on_mesh(1, model, config)
+    found = [
+        float(take(state.params, packed, jnp.asarray(at), None, None)[1]["as_used"])
+        for at in range(20)
+    ]
+    assert found == [-1 if first is None else at >= first for at in range(20)]
+
+
 def test_what_is_held_stays_and_the_rest_learns(model, config, state, packed):
     config = config.copy_and_resolve_references()
     config.train.hold_pose = True
