@@ -135,6 +135,7 @@ def start() -> Iterator[Browser]:
         service = webdriver.ChromeService(executable_path=chromedriver)
         driver = webdriver.Chrome(options=options, service=service)
         try:
+            driver.get("about:blank")  # the browser's own first page, still loading, asks for much
             yield Browser(driver)
         finally:
             driver.quit()
