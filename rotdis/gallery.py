@@ -1,24 +1,30 @@
 """What a trained model generates, as pictures and meshes in a folder: `--mode=generate`."""
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from rotdis import atomic, generate, surfaces
+from rotdis import generate, mesh_files, surfaces
 from rotdis.data import furniture, normalize
 from rotdis.errors import RotdisError, UsageError
 from rotdis.inference import Model
-from rotdis.mesh_files import FORMATS, find_meshes
 from rotdis.pictures import contact_sheet, draw
 from rotdis.render import CANONICAL_COLOR, INPUT_COLOR, RECONSTRUCTION_COLOR
 
 _SAMPLES, _STEPS = 8, 8
 # What is written, as patterns.
-_PICTURES = ("samples.png", "interpolation.png", "sweep.png")
-_MESHES = ("sample_[0-9]", "interpolation[0-9]_*_to_*_[0-9]", "sweep_*_about_z_[0-9][0-9][0-9]")
+_RESULTS = (
+    "samples.png",
+    "interpolation.png",
+    "sweep.png",
+    "meshes/sample_[0-9].*",
+    "meshes/interpolation[0-9]_*_to_*_[0-9].*",
+    "meshes/sweep_*_about_z_[0-9][0-9][0-9].*",
+)
 _PAIRS = 3  # interpolations shown
 _NAME = 80  # bytes of an object's name
 _SIZE = 112  # of one object's picture, in pixels
@@ -63,27 +69,31 @@ def write_gallery(
 
     Raises:
         RotdisError: fewer than two objects, or the output cannot be written.
+        UsageError: a result would replace a file that no earlier call wrote.
     """
     objects = example_objects(model.resolution) if objects is None else objects
     if len(objects) < 2:
         given = ", ".join(objects) or "none"
         raise RotdisError(f"an interpolation needs two objects; given: {given}")
     output = Path(output)
-    atomic.make_folder(output)
     pages = {"samples": _samples(model, seed), "interpolation": _interpolation(model, objects)}
     if model.config.pose.method == "none":
         print('no sweep: a model with pose.method "none" turns nothing')
     else:
         pages["sweep"] = _sweep(model, *next(iter(objects.items())))
+    meshes = {
+        name: f"meshes/{name}.{mesh_format}" for _, volumes in pages.values() for name in volumes
+    }
+    earlier = mesh_files.claim(output, [*(f"{title}.png" for title in pages), *meshes.values()])
     # What an earlier call wrote, perhaps of other objects or in another format.
-    for path in _earlier(output):
-        path.unlink()
+    for name in earlier:
+        if _is_result(name):
+            (output / name).unlink(missing_ok=True)
     written, empty = 0, []
     for title, (sheet, volumes) in pages.items():
         Image.fromarray(sheet).save(output / f"{title}.png", optimize=True)
         for name, volume in volumes.items():
-            path = output / "meshes" / f"{name}.{mesh_format}"
-            if surfaces.save(surfaces.surface(volume), path):
+            if surfaces.save(surfaces.surface(volume), output / meshes[name]):
                 written += 1
             else:
                 empty.append(name)
@@ -98,10 +108,9 @@ def write_gallery(
     print(f"generated: {', '.join(f'{title}.png' for title in pages)}, {written} meshes: {output}")
 
 
-def _earlier(output: Path) -> list[Path]:
-    """Returns the files of a folder that are named as results are."""
-    patterns = [f"meshes/{name}.{suffix}" for name in _MESHES for suffix in FORMATS]
-    return [path for pattern in (*_PICTURES, *patterns) for path in output.glob(pattern)]
+def _is_result(name: str) -> bool:
+    """Whether a path below a folder of results is one of these, not of another mode's."""
+    return any(fnmatchcase(name, pattern) for pattern in _RESULTS)
 
 
 def example_objects(resolution: int) -> Objects:
@@ -126,8 +135,9 @@ def load_objects(source: str | Path, resolution: int, output: str | Path | None 
         UsageError: a mesh would be replaced by results.
     """
     objects: Objects = {}
-    paths = find_meshes(source, output)
-    results = {path.resolve() for path in _earlier(Path(output))} if output is not None else ()
+    paths = mesh_files.find_meshes(source, output)
+    earlier = mesh_files.recorded(Path(output)) if output is not None else ()
+    results = {(Path(output) / name).resolve() for name in earlier if _is_result(name)}
     for path in paths:
         if path.resolve() in results:
             raise UsageError(

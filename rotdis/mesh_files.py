@@ -46,7 +46,7 @@ def find_meshes(source: str | Path, output: str | Path | None = None) -> list[Pa
         and (left_out is None or left_out not in path.resolve().parents)
     )
     records = {path.parent for path in source.rglob(_RECORD)} - {source}
-    results = {folder / name for folder in records for name in _recorded(folder)}
+    results = {folder / name for folder in records for name in recorded(folder)}
     if of_earlier := [path for path in paths if path in results]:
         print(f"left out, as results of earlier calls: {len(of_earlier)}, such as {of_earlier[0]}")
         paths = [path for path in paths if path not in results]
@@ -104,9 +104,8 @@ def prepare_output(
 ) -> None:
     """Makes sure that the output can be written and nothing of the user's would be overwritten.
 
-    What may be written from here on is noted in the folder (`_RECORD`), so that the next call knows
-    it for a result, also after this one was killed. What an earlier call said of all its results
-    (`SUMMARIES`) is removed: it would be of others as soon as the first new one is written.
+    What an earlier call said of all its results (`SUMMARIES`) is removed: it would be of others as
+    soon as the first new one is written.
 
     Args:
         source: what was given as the input.
@@ -123,28 +122,54 @@ def prepare_output(
     source, output = Path(source), Path(output)
     if source.is_dir() and output.resolve() == source.resolve():
         raise UsageError(f"--output: {output} is the input; results need a folder of their own")
+    originals = {path.resolve() for path in inputs}
+    planned, copies = (*SUMMARIES, *planned), copies or {}
+    for name in (*planned, *copies):
+        if (output / name).resolve() in originals:
+            raise UsageError(
+                f"--output: {output / name} is one of the meshes of the input and would be "
+                "overwritten; choose another folder"
+            )
+    earlier = claim(output, planned, copies)
+    for name in SUMMARIES:
+        (output / name).unlink(missing_ok=True)
+    if left := sorted(earlier - {*planned, *copies}):
+        print(f"{output}: files of an earlier call stay: {len(left)}, such as {left[0]}")
+
+
+def claim(
+    output: str | Path, planned: Sequence[str], copies: Mapping[str, Path] | None = None
+) -> set[str]:
+    """Notes in a folder what will be written there, once sure that nothing else is replaced.
+
+    So the next call knows it for a result (`_RECORD`), also after this one was killed.
+
+    Args:
+        output: the folder, made where missing.
+        planned, copies: as `prepare_output` takes them.
+
+    Returns:
+        What earlier calls may have written there, as paths below it.
+
+    Raises:
+        UsageError: the folder is a file, or a result would replace a file that no earlier call
+            wrote.
+        RotdisError: the folder cannot be written.
+    """
+    output, copies = Path(output), copies or {}
     if output.exists() and not output.is_dir():
         raise UsageError(f"--output: {output} is a file; results need a folder")
-    originals = {path.resolve() for path in inputs}
-    earlier, copies = _recorded(output), copies or {}
-    for name in (*SUMMARIES, *planned, *copies):
+    earlier = recorded(output)
+    for name in (*planned, *copies):
         path = output / name
-        if path.resolve() in originals:
-            raise UsageError(
-                f"--output: {path} is one of the meshes of the input and would be overwritten; "
-                "choose another folder"
-            )
         if name not in earlier and path.exists() and not _same(path, copies.get(name)):
             raise UsageError(
                 f"--output: {path} is there already and was not written by an earlier call; choose "
                 "another folder, or move it away"
             )
     atomic.make_folder(output)
-    _record(output, {*earlier, *SUMMARIES, *planned, *copies})
-    for name in SUMMARIES:
-        (output / name).unlink(missing_ok=True)
-    if left := sorted(earlier - {*SUMMARIES, *planned, *copies}):
-        print(f"{output}: files of an earlier call stay: {len(left)}, such as {left[0]}")
+    _record(output, {*earlier, *planned, *copies})
+    return earlier
 
 
 def _same(path: Path, other: Path | None) -> bool:
@@ -155,7 +180,7 @@ def _same(path: Path, other: Path | None) -> bool:
         return False
 
 
-def _recorded(folder: Path) -> set[str]:
+def recorded(folder: Path) -> set[str]:
     """Returns what earlier calls may have written in a folder, as paths below it."""
     try:
         return set(json.loads((folder / _RECORD).read_text())["files"])

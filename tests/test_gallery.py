@@ -6,7 +6,7 @@ from PIL import Image
 
 pytest.importorskip("igl")
 trimesh = pytest.importorskip("trimesh")
-from rotdis import gallery  # noqa: E402  (needs trimesh)
+from rotdis import gallery, mesh_files  # noqa: E402  (the first needs trimesh)
 from rotdis.config import base_config  # noqa: E402
 from rotdis.errors import DataError, RotdisError, UsageError  # noqa: E402
 from rotdis.models.rotation_vae import Code  # noqa: E402
@@ -70,16 +70,42 @@ def test_a_sweeps_meshes_are_turned(tmp_path):
 
 
 def test_of_a_shape_that_is_empty_now_no_mesh_of_before_is_left(tmp_path):
+    model = _Model()
+    model.sample = lambda count, seed: np.ones((count, 2), np.float32)
+    gallery.write_gallery(model, tmp_path, _objects("a", "b"))
     stale = tmp_path / "meshes" / "sample_0.ply"
-    stale.parent.mkdir()
-    stale.touch()
+    assert stale.exists()
     gallery.write_gallery(_Model("none"), tmp_path, _objects("a", "b"))
     assert not stale.exists() and stale.with_name("sample_7.ply").exists()
 
 
+@pytest.mark.parametrize("name", ["samples.png", "meshes/sample_0.ply"])
+def test_a_file_of_the_users_is_never_replaced_nor_removed(name, tmp_path):
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match=f"{mine.name} is there already"):
+        gallery.write_gallery(_Model(), tmp_path, _objects("a", "b"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+    # One that merely looks like a result, but is none of this call's.
+    mine.rename(mine.with_suffix(".stl"))
+    gallery.write_gallery(_Model(), tmp_path, _objects("a", "b"))
+    assert mine.with_suffix(".stl").read_text() == "mine"
+
+
+def test_results_of_another_mode_in_the_same_folder_stay(tmp_path):
+    mesh_files.claim(tmp_path, ["meshes/chair.ply"])
+    other = tmp_path / "meshes" / "chair.ply"
+    other.parent.mkdir()
+    other.touch()
+    gallery.write_gallery(_Model(), tmp_path, _objects("a", "b"))
+    assert other.exists()
+
+
 def test_nothing_of_an_earlier_call_stays_beside_the_new(tmp_path):
     gallery.write_gallery(_Model(), tmp_path, _objects("a", "b"))
-    before = set(tmp_path.rglob("*"))
+    before = set(tmp_path.rglob("[!.]*"))
     (tmp_path / "meshes" / "mine.ply").touch()
     gallery.write_gallery(_Model("none"), tmp_path, _objects("c", "d"), mesh_format="obj")
     left = {path.name for path in before if path.is_file() and path.exists()}
@@ -101,14 +127,13 @@ def test_what_was_there_stays_until_there_is_something_new(tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
-def test_meshes_that_results_would_replace_are_no_input(tmp_path):
-    mine = tmp_path / "meshes" / "sample_0.obj"
-    mine.parent.mkdir()
-    trimesh.creation.box((1, 2, 3)).export(mine)
+def test_results_that_would_be_replaced_are_no_input(tmp_path):
+    gallery.write_gallery(_Model(), tmp_path, _objects("a", "b"))
+    mine = tmp_path / "meshes" / "sample_7.ply"
     for source in (mine, mine.parent):
-        with pytest.raises(UsageError, match="sample_0.obj is one of the meshes of the input"):
+        with pytest.raises(UsageError, match="ply is one of the meshes of the input"):
             gallery.load_objects(source, 16, tmp_path)
-    assert list(gallery.load_objects(mine, 16, tmp_path / "else")) == ["sample_0"]
+    assert list(gallery.load_objects(mine, 16, tmp_path / "else")) == ["sample_7"]
 
 
 def test_a_model_without_a_pose_has_no_sweep(tmp_path, capsys):
