@@ -121,7 +121,7 @@ def predict(
         counts=counts,
         sse=sse,
         sse_other_view=sse_other_view,
-        instance_iou=reconstruction.iou(canonical_counts),
+        instance_iou=_iou_of_some(canonical_counts),
         pair_error=pose.pair_error(views, inferred),
     )
 
@@ -262,6 +262,15 @@ def _measure(
         reconstruction.squared_error(x1, own),
         reconstruction.squared_error(x1, other),
     )
+
+
+def _iou_of_some(counts: reconstruction.Confusion) -> Float[np.ndarray, " n"]:
+    """Returns the IoU of two grids, NaN where both are empty: there nothing could disagree.
+
+    A thin part blurs when it is turned and turned back, at low resolutions below the threshold.
+    """
+    occupied = counts.true_positive + counts.false_positive + counts.false_negative
+    return np.where(occupied > 0, reconstruction.iou(counts), np.nan)
 
 
 def padded(index: Int[np.ndarray, " n"], batch_size: int) -> Iterator[Int[np.ndarray, " b"]]:

@@ -156,6 +156,21 @@ def test_an_entangled_code_is_found_out(test, train, oracle):
     )
 
 
+def test_two_empty_canonical_forms_do_not_count_as_agreement(test, train):
+    """At 16^3 a thin table top, turned to and fro, is blurred below the threshold."""
+    voxels = np.array(test.voxels(np.arange(len(test))))
+    voxels[test.label == CLASSES.index("bed")] *= 0.4
+    metrics = run(
+        Oracle(), dataclasses.replace(test, packed=pack(voxels, partial=True)), train
+    ).metrics
+    name = "canonical/instance_iou"
+    assert f"{name}/class/bed" not in metrics
+    others = [metrics[f"{name}/class/{c}"] for c in ("chair", "sofa")]
+    counts = [metrics[f"data/test_objects/class/{c}"] for c in ("chair", "sofa")]
+    np.testing.assert_allclose(metrics[name], np.average(others, weights=counts), rtol=1e-6)
+    assert 0.5 < metrics[name] < 1
+
+
 def test_a_useless_model_has_the_angles_of_uniform_rotations_and_no_view_distance(train):
     many = objects(600, seed=5)
     metrics, predictions = run(Useless(), many, train, max_train=0)

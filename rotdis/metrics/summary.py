@@ -39,7 +39,7 @@ class Predictions:
         counts: view 1 against its reconstruction, in voxels.
         sse: squared error of view 1's reconstruction, summed over voxels.
         sse_other_view: the same, decoded from view 2's code at view 1's rotation.
-        instance_iou: overlap of the two views' canonical forms.
+        instance_iou: overlap of the two views' canonical forms; NaN where both are empty.
         pair_error: error of the relative rotation R2 R1^T, in degrees.
         nearest: the other object (row), no copy of it, with the nearest code; None with fewer than
             two classes, or where all are copies of one.
@@ -125,8 +125,9 @@ def _describe(predictions: Predictions, chosen: np.ndarray) -> dict[str, float]:
         "pose/pair_median_deg": np.median(pair_error),
         "pose/pair_acc15": pose.accuracy(pair_error, 15),
         "pose/pair_acc30": pose.accuracy(pair_error, 30),
-        "canonical/instance_iou": np.mean(predictions.instance_iou[chosen]),
     }
+    measured = {"canonical/instance_iou": Measured(predictions.instance_iou, np.mean)}
+    measured |= predictions.measured
     if predictions.aligned:
         frames = predictions.frames[chosen]
         metrics |= _category(frames, label)
@@ -143,7 +144,7 @@ def _describe(predictions: Predictions, chosen: np.ndarray) -> dict[str, float]:
         metrics["latent/linear_probe_accuracy"] = np.mean(predictions.probe_label[chosen] == label)
     if predictions.view_distance is not None:
         metrics["latent/view_distance"] = np.mean(predictions.view_distance[chosen])
-    for name, (values, reduce) in predictions.measured.items():
+    for name, (values, reduce) in measured.items():
         defined = values[chosen][~np.isnan(values[chosen])]
         if len(defined):
             metrics[name] = reduce(defined)

@@ -126,7 +126,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "canonical/instance_iou": _share(
             "Canonical IoU of two views",
             "Overlap of the canonical forms of two views of an object: blind to its symmetry. "
-            "Resampling alone costs some: turning an object to and fro leaves 0.8 to 0.99.",
+            "Resampling alone costs some: turning an object to and fro leaves 0.8 to 0.99. "
+            "Objects of which neither form has a voxel left are left out.",
         ),
         "canonical/instance_chamfer": Entry(
             "Chamfer of two views",
