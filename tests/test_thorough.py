@@ -9,7 +9,15 @@ import pytest
 from test_evaluate import CLASSES, SIZE, Code, Entangled, Oracle, Useless, objects
 
 from rotdis import evaluate, thorough
-from rotdis.metrics import continuity, dci, disentanglement, factors, self_similarity, table
+from rotdis.metrics import (
+    continuity,
+    dci,
+    disentanglement,
+    factors,
+    rotation_information,
+    self_similarity,
+    table,
+)
 
 ADDED = {
     "pose/pair_median_symmetric_deg", "pose/pair_acc30_symmetric",
@@ -248,6 +256,21 @@ def test_a_code_that_tells_the_rotation_is_told_of(test, train):
     metrics = run(Telltale(), test, train, symmetries=()).metrics
     assert metrics["latent/rotation_error_deg"] < 0.6 * metrics["latent/rotation_chance_deg"]
     assert metrics["latent/linear_probe_accuracy_so3_so3"] < 0.7
+
+
+def test_of_symmetric_classes_neither_is_a_rotation_asked_nor_learned(test, train, monkeypatch):
+    """Several rotations make the same view of their objects."""
+    seen, told = [], rotation_information.rotation_error
+
+    def spy(*args):
+        seen.append([len(values) for values in args])
+        return told(*args)
+
+    monkeypatch.setattr(rotation_information, "rotation_error", spy)
+    metrics = run(Mute(), test, train, symmetries=("chair:C2",)).metrics
+    assert seen == [[20, 20, 16, 16]]  # of 30 and 24 in three classes
+    assert "latent/rotation_error_deg/class/bed" in metrics
+    assert "latent/rotation_error_deg/class/chair" not in metrics
 
 
 def test_a_declared_symmetry_counts_for_its_class_alone(mute):
