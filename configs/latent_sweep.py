@@ -38,17 +38,18 @@ def get_config(cell: str = "so3,mixture,16,0") -> ml_collections.ConfigDict:
             f"so3,mixture,16,0, with methods {', '.join(_METHODS)}"
         ) from error
     config.eval.symmetries = ("dresser:D2", "night_stand:C2", "table:C2")
-    # The decoder, and what the networks see, that most rows of docs/latent_sweep.md have.
-    config.model.width, config.model.occupancy = 64, False
-    config.train.as_used = 0.0
+    config.model.width = 64
     config.pose.width, config.pose.second_width = 32, 16
     config.train.steps = 2000
     config.train.batch_size = 32
     config.train.eval_every = 500
-    # Over all rotations, of so few steps, each view is reconstructed better from its own code, and
-    # poses are better tied ten times as hard (docs/latent_sweep.md, "From its own code").
-    config.loss.swap_codes = rotations != "so3"
-    config.loss.equivariance_weight = 200.0 if rotations == "so3" else 20.0
-    # So short a run is still learning to find poses when frames would bind it.
-    config.frames.synchronize_at, config.pose.frame_width = (), 0
+    if rotations == "so3":
+        # Of so few steps each view is reconstructed better from its own code, with poses tied ten
+        # times as hard, and frames found early (docs/latent_sweep.md).
+        config.loss.swap_codes, config.loss.equivariance_weight = False, 200.0
+        config.frames.synchronize_at, config.pose.frame_width = (0.26, 0.55), 64
+    else:
+        # By 90 degrees the first two are no gain; frames were not tried.
+        config.loss.swap_codes, config.loss.equivariance_weight = True, 20.0
+        config.frames.synchronize_at, config.pose.frame_width = (), 0
     return config
