@@ -111,7 +111,8 @@ def base_config() -> ml_collections.ConfigDict:
 
     config.train = ml_collections.ConfigDict()
     # A trained model whose parameters the run starts from: "modelnet10", an exported file, or a
-    # run's folder; "" starts from random ones.
+    # run's folder; "" starts from random ones. What pose.frame_width and model.occupancy add to a
+    # model that lacks them begins untrained.
     config.train.start_from = ""
     # Whether that model's pose networks stay as they are, so that poses cannot change but for what
     # pose.frame_width decides: the others learn, in shorter steps.

@@ -95,8 +95,14 @@ _initialize = jax.jit(  # traced once for all states of a model
 def start_from(state: TrainState, params: optax.Params) -> TrainState:
     """Returns the state of a run that has not begun, with the parameters of a trained model.
 
-    A network that this one lacks keeps its random ones.
+    A network that this one lacks keeps its random ones. Where its decoder does not draw the
+    canonical form at full resolution, that begins with logits of zero, so that what is decoded is
+    at first what the trained one decodes, but where the turned grid ends.
     """
+    decoder = state.params["decoder"]
+    if "form" in decoder and "form" not in params["decoder"]:
+        nothing = jax.tree.map(jnp.zeros_like, decoder["form"])
+        params = {**params, "decoder": {**params["decoder"], "form": nothing}}
     params = {**state.params, **params}
     copies = [jax.tree.map(jnp.copy, params) for _ in range(2)]  # the step donates each by itself
     return state.replace(params=copies[0], ema_params=copies[1])

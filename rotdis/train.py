@@ -37,6 +37,9 @@ _SHOWN = (
     ("views_per_second", "speed/views_per_second"),
 )
 
+# What a run may have that the model it starts from lacks.
+_ON_TOP = (("model", "occupancy"), ("pose", "frame_width"))
+
 
 def train(config: ml_collections.ConfigDict, workdir: str | Path) -> PreparedData:
     """Trains a model, or goes on where the workdir's newest checkpoint stands.
@@ -145,17 +148,16 @@ def _trained(config: ml_collections.ConfigDict) -> optax.Params:
     source = config.train.start_from
     try:
         model = inference.load(source)
-        lacking = not model.config.pose.frame_width  # it may be learned on top of the others
-        if lacking:
-            model.config.pose.frame_width = config.pose.frame_width
+        lacking = []  # these may be learned on top of what it has
+        for part, field in _ON_TOP:
+            if config[part][field] and not model.config[part][field]:
+                model.config[part][field] = config[part][field]
+                lacking.append(f"config.{part}.{field}")
         run_folder.check_same_model(source, model.config, config)
     except CheckpointError as error:
         raise CheckpointError(f"config.train.start_from: {error}") from error
-    if lacking and config.pose.frame_width and distributed.is_first():
-        print(
-            f"train: {source} lacks the network of config.pose.frame_width, which begins with "
-            "random parameters and learns where frames are found (config.frames.synchronize_at)"
-        )
+    if lacking and distributed.is_first():
+        print(f"train: {source} lacks what {' and '.join(lacking)} adds, which begins untrained")
     return model.params
 
 

@@ -14,6 +14,7 @@ from jax.sharding import AxisType, PartitionSpec
 from rotdis import objective, step
 from rotdis.config import base_config
 from rotdis.data import resident
+from rotdis.geometry import so3
 from rotdis.models import rotation_vae
 
 BATCH = 8
@@ -245,6 +246,28 @@ def test_the_networks_see_views_as_in_use_in_the_last_share_of_the_steps(
         for at in range(20)
     ]
     assert found == [-1 if first is None else at >= first for at in range(20)]
+
+
+def test_a_form_that_the_trained_decoder_lacks_adds_nothing_at_first_and_learns(
+    model, config, state
+):
+    config = config.copy_and_resolve_references()
+    config.model.occupancy = True
+    grown = rotation_vae.create(config)
+    begun = step.start_from(step.init_state(grown, config), state.params)
+    z = jax.random.normal(jax.random.key(0), (3, config.model.latent_size))
+    turns = so3.random_uniform(jax.random.key(1), (3,))
+    trained = model.apply({"params": state.params}, z, turns, method="decode")
+
+    def decode(params):
+        return grown.apply({"params": params}, z, turns, method="decode")
+
+    centres = np.arange(16) - 7.5
+    inside = sum(np.meshgrid(*3 * (centres**2,), indexing="ij")) < 7.5**2  # whatever the turn
+    for params in (begun.params, begun.ema_params):
+        np.testing.assert_allclose(decode(params)[:, inside], trained[:, inside], atol=1e-4)
+    gradient = jax.grad(lambda params: jnp.sum(decode(params) ** 2))(begun.params)
+    assert np.abs(gradient["decoder"]["form"]["kernel"]).max() > 0
 
 
 def test_what_is_held_stays_and_the_rest_learns(model, config, state, packed):

@@ -258,11 +258,14 @@ def test_a_run_starts_from_a_trained_model(finished, tmp_path, monkeypatch, caps
     with pytest.raises(CheckpointError, match="train.start_from"):
         train.train(_change(second, train__start_from=""), tmp_path / "second")
     assert "random parameters" not in capsys.readouterr().out
-    # It may lack the network that decides last, which is learned on top of it then.
-    third = _change(config, train__start_from=str(trained), pose__frame_width=8)
+    # It may lack the network that decides last, and the form, which are learned on top of it then.
+    more = {"pose__frame_width": 8, "model__occupancy": True}
+    third = _change(config, train__start_from=str(trained), **more)
     train.train(third, tmp_path / "third")
-    assert f"train: {trained} lacks the network of" in capsys.readouterr().out
+    lacking = "config.model.occupancy and config.pose.frame_width"
+    assert f"train: {trained} lacks what {lacking} adds" in capsys.readouterr().out
     assert begun[2].params.keys() == first.params.keys() | {"frame"}
+    assert not np.any(begun[2].params["decoder"]["form"]["kernel"])
     jax.tree.map(np.testing.assert_array_equal, begun[2].params["pose"], first.ema_params["pose"])
 
 
