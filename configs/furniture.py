@@ -28,7 +28,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.steps = 1200
     # At so few voxels it tells when the networks learn on other blur than they meet in use.
     config.train.as_used = 0.25
-    config.frames.synchronize_at = (0.4,)
     config.train.eval_every = 600
     config.train.checkpoint_every = 100
     return config

@@ -43,13 +43,9 @@ def get_config(cell: str = "so3,mixture,16,0") -> ml_collections.ConfigDict:
     config.train.steps = 2000
     config.train.batch_size = 32
     config.train.eval_every = 500
-    if rotations == "so3":
-        # Of so few steps each view is reconstructed better from its own code, with poses tied ten
-        # times as hard, and frames found early (docs/latent_sweep.md).
-        config.loss.swap_codes, config.loss.equivariance_weight = False, 200.0
-        config.frames.synchronize_at, config.pose.frame_width = (0.26, 0.55), 64
-    else:
-        # By 90 degrees the first two are no gain; frames were not tried.
+    if rotations != "so3":
+        # By 90 degrees it is no gain to reconstruct each view from its own code, with poses tied
+        # ten times as hard (docs/latent_sweep.md); frames were not tried.
         config.loss.swap_codes, config.loss.equivariance_weight = True, 20.0
         config.frames.synchronize_at, config.pose.frame_width = (), 0
     return config
