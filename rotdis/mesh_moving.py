@@ -36,8 +36,8 @@ def write_moved(path: Path, matrix: Float[np.ndarray, "4 4"], target: Path) -> N
     OBJ to OBJ keeps every line but the vertices and normals, and copies material libraries and
     textures that lie beside or below the file (`all_copies`). GLB to GLB keeps everything, and
     places its scenes by one more node (scenes that share a part are written anew). Else the parts
-    become one mesh of triangles; PLY and GLB keep vertex colours, OFF and STL are geometry alone,
-    and a damaged texture costs the materials, not the mesh.
+    become one mesh of triangles; PLY and GLB keep vertex colours, PLY to PLY normals too, OFF and
+    STL are geometry alone, and a damaged texture costs the materials, not the mesh.
 
     Raises:
         MeshError: the file cannot be read or written in that format.
@@ -118,7 +118,10 @@ def _converted(
     if file_type == "glb":
         scene.apply_transform(matrix)
         return scene.export(file_type="glb")
-    mesh = scene.to_mesh()
+    if own_type == file_type == "ply":
+        (mesh,) = scene.geometry.values()  # `to_mesh` would lose its normals
+    else:
+        mesh = scene.to_mesh()
     mesh.apply_transform(matrix)
     return encoded(mesh, file_type)
 

@@ -281,6 +281,18 @@ def test_vertex_colours_outlive_a_change_of_format(tmp_path):
     assert np.array_equal(colors[0], [200, 100, 50, 255])
 
 
+def test_a_ply_keeps_its_normals_and_colours(tmp_path):
+    box = trimesh.creation.box()
+    box.visual.vertex_colors = np.arange(32).reshape(8, 4)
+    normals = Rotation.random(8, random_state=0).as_matrix()[:, 0]  # none that the faces imply
+    box.vertex_normals = normals
+    box.export(tmp_path / "in.ply")
+    mesh_moving.write_moved(tmp_path / "in.ply", MATRIX, tmp_path / "out.ply")
+    (found,) = trimesh.load_scene(tmp_path / "out.ply", process=False).geometry.values()
+    assert np.allclose(found.vertex_normals, normals @ MATRIX[:3, :3].T, atol=1e-6)
+    assert np.array_equal(found.visual.vertex_colors, np.arange(32).reshape(8, 4))
+
+
 @pytest.mark.parametrize("suffix", ["stl", "ply", "glb"])
 def test_a_name_that_is_no_unicode_is_read_all_the_same(tmp_path, suffix):
     path = tmp_path / os.fsdecode(b"caf\xe9." + suffix.encode())
