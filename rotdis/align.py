@@ -110,10 +110,10 @@ def align(
             )
             progress.update(number + 1)
     account.require_some(source)
-    skipped = (
+    skipped = [
         target for name, target in zip(names, targets, strict=True) if name in account.skipped
-    )
-    mesh_files.remove([output / target for target in skipped])
+    ]
+    mesh_files.remove(output, skipped)
     mesh_files.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
     mesh_files.write(
         output / "overview.png",

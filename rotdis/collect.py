@@ -121,7 +121,7 @@ def predict(
         counts=counts,
         sse=sse,
         sse_other_view=sse_other_view,
-        instance_iou=_iou_of_some(canonical_counts),
+        instance_iou=_iou_where_occupied(canonical_counts),
         pair_error=pose.pair_error(views, inferred),
     )
 
@@ -264,7 +264,7 @@ def _measure(
     )
 
 
-def _iou_of_some(counts: reconstruction.Confusion) -> Float[np.ndarray, " n"]:
+def _iou_where_occupied(counts: reconstruction.Confusion) -> Float[np.ndarray, " n"]:
     """Returns the IoU of two grids, NaN where both are empty: there nothing could disagree.
 
     A thin part blurs when it is turned and turned back, at low resolutions below the threshold.

@@ -84,11 +84,10 @@ def write_gallery(
     meshes = {
         name: f"meshes/{name}.{mesh_format}" for _, volumes in pages.values() for name in volumes
     }
-    earlier = mesh_files.claim(output, [*(f"{title}.png" for title in pages), *meshes.values()])
-    # What an earlier call wrote, perhaps of other objects or in another format.
-    for name in earlier:
-        if _is_result(name):
-            (output / name).unlink(missing_ok=True)
+    planned = [*(f"{title}.png" for title in pages), *meshes.values()]
+    earlier = mesh_files.claim(output, planned)
+    # Perhaps of other objects or in another format.
+    mesh_files.remove(output, list(filter(_is_result, earlier)), planned)
     written, empty = 0, []
     for title, (sheet, volumes) in pages.items():
         Image.fromarray(sheet).save(output / f"{title}.png", optimize=True)

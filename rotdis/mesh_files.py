@@ -5,7 +5,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from rotdis import atomic
@@ -192,17 +192,24 @@ def _record(folder: Path, names: Iterable[str]) -> None:
     write(folder / _RECORD, (json.dumps({"files": sorted(names)}, indent=1) + "\n").encode())
 
 
-def remove(targets: Sequence[Path]) -> None:
-    """Removes what an earlier call wrote for a mesh that cannot be used now.
+def remove(output: Path, names: Collection[str], planned: Collection[str] = ()) -> None:
+    """Removes what earlier calls wrote, and forgets it: a later file of that name is the user's.
+
+    Args:
+        output: the folder.
+        names: of the files, below it.
+        planned: those that will be written anew, which are not forgotten.
 
     Raises:
         RotdisError: a file cannot be removed.
     """
-    for target in targets:
+    for target in (output / name for name in names):
         try:
             target.unlink(missing_ok=True)
         except OSError as error:
             raise RotdisError(f"--output: cannot remove {target}: {error.strerror}") from error
+    if gone := set(names) - set(planned):
+        _record(output, recorded(output) - gone)
 
 
 def write(target: Path, content: bytes) -> None:

@@ -157,8 +157,7 @@ def reconstruct(
                 finish()
         finish()
     account.require_some(source)
-    for name in account.skipped:
-        mesh_files.remove([output / file for file in files[name]])
+    mesh_files.remove(output, [file for name in account.skipped for file in files[name]])
     mesh_files.write(output / "poses.json", (json.dumps(rows, indent=1) + "\n").encode())
     archive = io.BytesIO()
     np.savez(archive, source=[row["file"] for row in rows], z_mean=np.stack(codes))
@@ -246,12 +245,12 @@ def _write(
         account.skip(name, error)
         return None
     rebuilt, row["reconstruction"] = result.mesh(), None
-    place = output / reconstruction
     if len(rebuilt.faces):
         row["reconstruction"] = reconstruction
+        place = output / reconstruction
         mesh_files.write(place, mesh_moving.encoded(rebuilt, place.suffix.lower().lstrip(".")))
     else:
-        mesh_files.remove([place])
+        mesh_files.remove(output, [reconstruction])
     row["picture"] = picture
     stream = io.BytesIO()
     Image.fromarray(sheet).save(stream, "PNG", optimize=True)

@@ -111,6 +111,12 @@ def test_nothing_of_an_earlier_call_stays_beside_the_new(tmp_path):
     left = {path.name for path in before if path.is_file() and path.exists()}
     assert left == {"samples.png", "interpolation.png"}
     assert (tmp_path / "meshes" / "mine.ply").exists()
+    # What was removed is a result no more: a file of that name is the user's now.
+    theirs = next(path for path in before if path.match("meshes/sample_*"))
+    theirs.touch()
+    for name in "ef":
+        gallery.write_gallery(_Model(), tmp_path, _objects(name, "g"), mesh_format="obj")
+    assert theirs.exists()
 
 
 def test_what_was_there_stays_until_there_is_something_new(tmp_path):

@@ -101,6 +101,15 @@ def test_results_of_a_call_that_was_killed_are_results_all_the_same(tmp_path, ca
     assert mesh_files.find_meshes(tmp_path / "out") == [tmp_path / "out" / "a.stl"]
 
 
+def test_what_is_removed_is_a_result_no_more_unless_it_will_be_written_anew(tmp_path):
+    mesh_files.claim(tmp_path, ["a.ply", "b.ply", "c.ply"])
+    for name in "abc":
+        (tmp_path / f"{name}.ply").touch()
+    mesh_files.remove(tmp_path, ["a.ply", "b.ply"], planned=["b.ply"])
+    assert [(tmp_path / f"{name}.ply").exists() for name in "abc"] == [False, False, True]
+    assert mesh_files.recorded(tmp_path) == {"b.ply", "c.ply"}
+
+
 def test_an_output_that_cannot_be_written_is_said_before_the_work(tmp_path, monkeypatch):
     def refuse(**options):
         raise PermissionError(errno.EACCES, "Permission denied")
